@@ -1,0 +1,22 @@
+"""Settings of the process that make small tensor operations fast. Import this before torch."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# Threads that wait for each other spin for a moment and then sleep. By default they spin so long that any other program
+# on the machine slows this one down tenfold and more.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+if sys.platform == "linux":
+    # Keep freed memory for the next minibatch. Giving it back costs a page fault a page, more than the arithmetic does.
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # not the GNU C library
+        pass
+    else:
+        mallopt(M_TRIM_THRESHOLD, 1 << 30)
+        mallopt(M_MMAP_THRESHOLD, 1 << 30)

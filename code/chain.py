@@ -3,8 +3,8 @@
     p(t) = exp(score(t)) / Z,    score(t) = start[t_1] + sum_i emit[i, t_i] + sum_i trans[i, t_{i-1}, t_i] + stop[t_n]
 
 which is eq. 44 of the handout, its factors given as log-potentials (eq. 50), all in nats; -inf marks what cannot be.
-`start` and `stop` are the bigram factors of the ends (i = 1 and i = n+1). Uses: the loss of a CRF is -`log_prob`, a tagger
-prints `argmax`, EM needs `marginals` and `transition_counts`, `energy` scores a relaxed tagging.
+`start` and `stop` are the bigram factors of the ends (i = 1 and i = n+1). Uses: the loss of a CRF is -`log_prob`, a
+tagger prints `argmax`, EM needs `marginals` and `transition_counts`, `energy` scores a relaxed tagging.
 
 This file is the plain version, in log space, a step a position: what the handout's Algorithms 1 to 4 say. Where
 chain_fast.py is present LinearChain takes its log-partition, counts and argmax from there: the same quantities, sooner.
@@ -36,7 +36,7 @@ class ImpossibleError(ValueError):
 
 @dataclass(frozen=True)
 class KBest:
-    """The best taggings of each sentence, best first: tags [B, K, n] (-1 where there is none), scores [B, K] in nats."""
+    """The best taggings of each sentence, best first: tags [B, K, n] (-1: there is none), scores [B, K] in nats."""
 
     tags: Int[Tensor, "B K n"]
     scores: Float[Tensor, "B K"]
@@ -105,7 +105,7 @@ class LinearChain:
 
     @cached_property
     def pair_marginals(self) -> Float[Tensor, "B m k k"]:
-        """p(t_i = s, t_{i+1} = t), 0 beyond the end, m = n - 1. Raises ValueError where it would take more than 1 GB."""
+        """p(t_i = s, t_{i+1} = t), 0 beyond the end, m = n - 1. Raises ValueError where it would exceed 1 GB."""
         (B, n, k), size = self.emit.shape, self.emit.element_size()
         if B * (n - 1) * k * k * size > LARGEST_PAIR_MARGINALS:
             raise ValueError(f"pair_marginals of {B} x {n - 1} x {k} x {k} would exceed 1 GB; use transition_counts")
@@ -135,7 +135,8 @@ class LinearChain:
 
     @cached_property
     def entropy(self) -> Float[Tensor, "B"]:
-        """-sum_t p(t) log p(t), in nats, by the chain rule: that of the first tag and then of each given the one before.
+        """-sum_t p(t) log p(t), in nats, by the chain rule: that of the first tag and then of each given the one
+        before.
 
         log Z - E[score] would be shorter, but is the small difference of two large numbers.
         """

@@ -3,7 +3,7 @@
 The gradient of log Z is the marginals, so one forward-backward pass without autograd gives value and gradient. Where
 the potentials allow it, it runs in exp space: a step is then a matrix product,
 
-    alpha_i = (alpha_{i-1} A) * E_i,    gamma_i = E_i * (A gamma_{i+1}),    A = exp trans, E = exp emit, gamma = E * beta
+    alpha_i = (alpha_{i-1} A) * E_i,   gamma_i = E_i * (A gamma_{i+1}),   A = exp trans, E = exp emit, gamma = E * beta
 
 rescaled every few steps. Exp space is exact as long as nothing underflows, which is sure where the ranges of the
 potentials are small enough (`fits_exp_space`); elsewhere, and with any -inf, the same recursions run in log space.
@@ -34,7 +34,8 @@ class Passes:
     """What a forward-backward pass leaves behind.
 
     The marginal of tag bigram (s, t) at positions i - 1, i is left[i-1, s] * exp(trans[s, t] - trans_max) * right[i, t]
-    in exp space, and exp(left + trans + right) in log space. `marginals` and `right` are 0 (log space: -inf) in padding.
+    in exp space, and exp(left + trans + right) in log space. `marginals` and `right` are 0 (log space: -inf) in
+    padding.
     """
 
     log_partition: Float[Tensor, "B"]
@@ -126,9 +127,9 @@ def _passes(chain: LinearChain) -> Passes:
 def fits_exp_space(start: Tensor, emit: Tensor, trans: Tensor, stop: Tensor, mask: Tensor) -> tuple[bool, int]:
     """Whether no sum in exp space can lose a term to underflow, and how many steps may pass between rescalings.
 
-    Relative to its largest entry, an entry of alpha or gamma is at least exp(-r), r = the largest of range(start + emit)
-    at the first position, range(emit + stop) at the last, range(trans) + range(emit) between. Nan and inf make r no
-    number, and the answer False.
+    Relative to its largest entry, an entry of alpha or gamma is at least exp(-r), r = the largest of range(start +
+    emit) at the first position, range(emit + stop) at the last, range(trans) + range(emit) between. Nan and inf make
+    r no number, and the answer False.
     """
 
     def spread(x: Tensor) -> Tensor:
@@ -196,7 +197,7 @@ def _exp_space(start, emit, trans, stop, mask, stride: int, backward: bool) -> P
 
 
 def _sweep_shared(S, E, A, T, last, stride: int, backward: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """alpha and gamma side by side: gamma runs over each sentence from its end, so that both are one batched product."""
+    """alpha and gamma side by side: gamma runs over each sentence from its end, so both are one batched product."""
     n, B, k = E.shape
     position = torch.arange(n, device=E.device)[:, None]
     mirrored = (last - position).clamp(min=0)

@@ -252,8 +252,8 @@ class IntegerizedCorpus:
     def shuffled(self, size: int, pool: int = 16) -> list[Int[Tensor, "b"]]:
         """The corpus in random batches of `size` sentences of like length, for one epoch of training.
 
-        Sentences are shuffled, sorted by length within pools of `pool` batches so that little is padded, and the batches
-        shuffled again. Draws from torch's global generator.
+        Sentences are shuffled, sorted by length within pools of `pool` batches so that little is padded, and the
+        batches shuffled again. Draws from torch's global generator.
         """
         batches: list[Tensor] = []
         for candidates in torch.randperm(len(self)).split(size * pool):

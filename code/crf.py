@@ -1,8 +1,8 @@
-"""Conditional random field, stationary: p(t | w) proportional to prod phi_A(t_{i-1}, t_i) * prod phi_B(t_i, w_i)  (eq. 30)
+"""Stationary conditional random field: p(t | w) prop. to prod phi_A(t_{i-1}, t_i) * prod phi_B(t_i, w_i)  (eq. 30)
 
-with phi_A(s, t) = exp W^A[s, t] and phi_B(t, w) = exp W^B[t, w] (eq. 31), the same at every position. Log-linear, so the
-gradient of the log-likelihood is observed minus expected counts of tag bigrams and of words under tags; it is worked out
-by hand here, from the forward and backward passes. crf_backprop.py leaves that to back-propagation.
+with phi_A(s, t) = exp W^A[s, t] and phi_B(t, w) = exp W^B[t, w] (eq. 31), the same at every position. Log-linear, so
+the gradient of the log-likelihood is observed minus expected counts of tag bigrams and of words under tags; it is
+worked out by hand here, from the forward and backward passes. crf_backprop.py leaves that to back-propagation.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tagger import Tagger
 class ConditionalRandomField(Tagger):
     """Stationary CRF.
 
-    Parameters: W^A in three parts, start [k] (from BOS), trans [k, k], stop [k] (to EOS); and emission [e, k], which for
-    one-hot words is W^B transposed.
+    Parameters: W^A in three parts, start [k] (from BOS), trans [k, k], stop [k] (to EOS); and emission [e, k], which
+    for one-hot words is W^B transposed.
     """
 
     kind: ClassVar[str] = "crf"

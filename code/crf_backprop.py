@@ -1,8 +1,8 @@
 """The stationary CRF of crf.py with its gradient by back-propagation, and with any word features.
 
-With word embeddings as features, W^B = Theta^B E^T (eqs. 42-43): words with similar vectors share their parameters. Then
-even a stationary model tags words that it never met in training. With one-hot features E is the identity, and W^B is
-what it was.
+With word embeddings as features, W^B = Theta^B E^T (eqs. 42-43): words with similar vectors share their parameters.
+Then even a stationary model tags words that it never met in training. With one-hot features E is the identity, and
+W^B is what it was.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     f^A(s, t, w, i) = sigma(U^A [1; h_{i-2}; s; t; h'_i])                                                          (47)
     f^B(t, w, w, i) = sigma(U^B [1; h_{i-1}; t; w_i; h'_i])                                                        (48)
 
-w_0 is the word BOS and w_{n+1} the word EOS; h_{-1} = 0 and h'_{n+1} = 0. Nothing is concatenated: U splits into a block of
-columns for each piece of the bracket, and the argument of sigma is a sum of terms that broadcast.
+w_0 is the word BOS and w_{n+1} the word EOS; h_{-1} = 0 and h'_{n+1} = 0. Nothing is concatenated: U splits into a
+block of columns for each piece of the bracket, and the argument of sigma is a sum of terms that broadcast.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class ConditionalRandomFieldNeural(ConditionalRandomFieldBackprop):
     def transition_potentials(
         self, prefix: Float[Tensor, "B n+1 d"], suffix: Float[Tensor, "B n+1 d"], batch: Batch
     ) -> tuple[Float[Tensor, "B k"], Tensor, Float[Tensor, "B k"]]:
-        """log phi_A = theta^A . f^A (eqs. 45, 47): start [B, k], trans [B, n-1, k, k] ([k, k] if d = 0), stop [B, k]."""
+        """log phi_A = theta^A . f^A (eqs. 45, 47): start [B, k], trans [B, n-1, k, k] (d = 0: [k, k]), stop [B, k]."""
         # BEGIN SOLUTION
         B, k, d = len(batch), self.k, self.d
         bias, of_prefix, of_first, of_second, of_suffix = self.U_A.split([1, d, self.tag_dim, self.tag_dim, d], dim=1)

@@ -34,8 +34,8 @@ class Counts(NamedTuple):
 class HiddenMarkovModel(Tagger):
     """First-order HMM over one-hot words.
 
-    Parameters, all log-probabilities: start [k] = log p(t | BOS), trans [k, k] = log p(t | s), stop [k] = log p(EOS | s),
-    emission [V, k] = log p(w | t), whose first row is OOV and whose rows for BOS and EOS are -inf.
+    Parameters, all log-probabilities: start [k] = log p(t | BOS), trans [k, k] = log p(t | s), stop [k] = log p(EOS |
+    s), emission [V, k] = log p(w | t), whose first row is OOV and whose rows for BOS and EOS are -inf.
     """
 
     kind: ClassVar[str] = "hmm"

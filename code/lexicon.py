@@ -90,7 +90,7 @@ def read_lexicon(path: str | Path) -> WordVectors:
 
 @dataclass(frozen=True)
 class WordFeatures:
-    """The features of the tokens of a batch, [B, m, e] in meaning: dense blocks as they are, one-hot ones as indices."""
+    """The features of a batch's tokens, [B, m, e] in meaning: dense blocks as they are, one-hot ones as indices."""
 
     parts: list[Float[Tensor, "B m _"] | Int[Tensor, "B m"]]
     dims: list[int]
@@ -208,7 +208,7 @@ class Lexicon(nn.Module):
         return "seen" if any(look_up(word, table) is not None for table in tables) else "novel"
 
     def features(self, batch: Batch, ends: bool = False) -> WordFeatures:
-        """The features of each token; with `ends`, of BOS before the first and of EOS after the last too (m = n + 2)."""
+        """The features of each token; with `ends`, of BOS before the first and EOS after the last too (m = n + 2)."""
         self._read_new_words(batch.ids.device)
         ids = torch.where(batch.mask, batch.ids, self.vocab.index(EOS))
         if ends:

@@ -43,13 +43,13 @@ examples (in code/):
   python tag.py endev --model crf_neural --lexicon words-50.txt       biRNN-CRF, eqs. 44-48 (step 4)
   python tag.py ../grader/data/entest --model crf_neural_ensup_words-50.model     load what was saved, and tag
   echo "Birds sing ." | python tag.py - --model crf_neural_ensup_words-50.model --untagged
-  python tag.py endev --train ensup --crf --lexicon words-50.txt --rnn_dim 8 --model my.model    the homework's own flags
+  python tag.py endev --train ensup --crf --lexicon words-50.txt --rnn_dim 8 --model my.model    the homework's flags
 """
 EPILOG = """\
-With --model KIND the defaults are ours, as tuned on endev. Without a KIND (the homework's flags) they are the homework's:
-lr .05, batch_size 30, tolerance .001, max_steps 50000, eval_interval 2000, lambda 0, reg 0, rnn_dim 0, and SGD steps on the
-sum over the minibatch. Ctrl-C while training saves MODEL.checkpoint; the same command with --checkpoint goes on from there.
-Exit status: 0 done, 2 bad input or options (one line says which), 130 interrupted.
+With --model KIND the defaults are ours, as tuned on endev. Without a KIND (the homework's flags) they are the
+homework's: lr .05, batch_size 30, tolerance .001, max_steps 50000, eval_interval 2000, lambda 0, reg 0, rnn_dim 0,
+and SGD steps on the sum over the minibatch. Ctrl-C while training saves MODEL.checkpoint; the same command with
+--checkpoint goes on from there. Exit status: 0 done, 2 bad input or options (one line says which), 130 interrupted.
 """
 
 

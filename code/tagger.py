@@ -1,7 +1,7 @@
 """The base class of all models: a batch of sentences in, a distribution over their taggings (chain.LinearChain) out.
 
-A model file is a safetensors file: the weights, and in its header, as JSON, all else that makes the model (kind, tagset,
-words, sizes). Loading one runs none of its maker's code.
+A model file is a safetensors file: the weights, and in its header, as JSON, all else that makes the model (kind,
+tagset, words, sizes). Loading one runs none of its maker's code.
 """
 
 from __future__ import annotations

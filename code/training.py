@@ -3,9 +3,10 @@
     until max_steps sentences: a minibatch, its gradient, an optimizer step; every eval_interval sentences look at the
     development corpus, keep the weights that did best there, and stop when they have not been beaten for a while.
 
-The loss that is minimised is the mean over sentences of -logprob, plus reg |theta|^2 / N. Everything the loop knows is in
-a `State`, which can be written to a checkpoint and read back: training then goes on as if it had not been interrupted.
-Models that are trained by counting (the HMM) run expectation maximization instead of steps; see `Trainer.count`.
+The loss that is minimised is the mean over sentences of -logprob, plus reg |theta|^2 / N. Everything the loop knows
+is in a `State`, which can be written to a checkpoint and read back: training then goes on as if it had not been
+interrupted. Models that are trained by counting (the HMM) run expectation maximization instead of steps; see
+`Trainer.count`.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Settings:
     clip: float = 5.0
     sum_over_batch: bool = False
     loss: str = "cross_entropy"
-    smoothing: float = 0.1
+    smoothing: float = 0.01
     restarts: int = 0
     seed: int = 0
 
@@ -253,7 +254,7 @@ class Trainer:
         return state.since_best >= self.settings.patience
 
     def count(self, tagger: Tagger) -> None:
-        """Expectation maximization: one iteration where every tag is seen, else until `patience` and `tolerance` say stop."""
+        """Expectation maximization: one iteration where every tag is seen, else until `patience` says stop."""
         settings, state = self.settings, self.state
         if self.resuming:
             self.restore(tagger, None)

@@ -21,7 +21,8 @@ def viterbi(tagger: Tagger, batch: Batch, chain: LinearChain | None = None) -> D
 def posterior(tagger: Tagger, batch: Batch, chain: LinearChain | None = None) -> Decoding:
     """The tags of highest marginal probability, each position on its own: the most correct tags in expectation.
 
-    As a whole, such a tagging may be impossible, and its energy then +inf. Raises ImpossibleError where no tagging is possible.
+    As a whole, such a tagging may be impossible, and its energy then +inf. Raises ImpossibleError where no tagging is
+    possible.
     """
     chain = tagger(batch) if chain is None else chain
     tags = torch.where(chain.mask, chain.marginals.argmax(dim=2), -1)

@@ -55,9 +55,10 @@ def read_lexicon(path: str | Path) -> WordVectors:
     Raises:
         InputError: the file is missing, empty or no UTF-8, or a row has another dimension or is no finite number.
     """
-    lines = [(number, line.rstrip("\r")) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
+    lines = [(number, line.rstrip()) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
     header = lines[0][1].split() if lines else []
-    promised = [int(field) for field in header] if len(header) == 2 and all(map(str.isdecimal, header)) else None
+    is_header = len(header) == 2 and all(field.isdecimal() and len(field) < 19 for field in header)
+    promised = [int(field) for field in header] if is_header else None
     rows = lines[1:] if promised else lines
     if not rows:
         raise InputError(f"{path}: no word vector in it")
@@ -84,7 +85,7 @@ def read_lexicon(path: str | Path) -> WordVectors:
         word = list(index)[int(broken.nonzero()[0])]
         raise InputError(f"{path}:{index[word]}: the vector of {word!r} is not finite")
     missing = [special for special in (OOL, *SPECIAL_ROWS.values()) if special not in index]
-    matrix = torch.cat([matrix, matrix.mean(dim=0).expand(len(missing), -1)])
+    matrix = torch.cat([matrix, matrix.mean(dim=0, dtype=torch.float64).float().expand(len(missing), -1)])
     return WordVectors([*index, *missing], matrix)
 
 

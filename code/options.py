@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -29,6 +30,7 @@ HOMEWORK = dict(
     lr=0.05, batch_size=30, max_steps=50_000, eval_interval=2_000, tolerance=1e-3, patience=1, smoothing=0.0,
     schedule="constant", warmup=0.0, clip=0.0,
 )  # fmt: skip
+SHOWN = ("optimizer", "lr", "batch_size", "max_steps", "eval_interval", "patience")  # in --help
 SIZES = ("rnn_dim", "transition_features", "emission_features", "tag_dim")
 
 HELP = """\
@@ -46,10 +48,12 @@ examples (in code/):
   python tag.py endev --train ensup --crf --lexicon words-50.txt --rnn_dim 8 --model my.model    the homework's flags
 """
 EPILOG = """\
-With --model KIND the defaults are ours, as tuned on endev. Without a KIND (the homework's flags) they are the
-homework's: lr .05, batch_size 30, tolerance .001, max_steps 50000, eval_interval 2000, lambda 0, reg 0, rnn_dim 0,
-and SGD steps on the sum over the minibatch. Ctrl-C while training saves MODEL.checkpoint; the same command with
---checkpoint goes on from there. Exit status: 0 done, 2 bad input or options (one line says which), 130 interrupted.
+With --model KIND the defaults are ours, as tuned on endev:
+{tuned}
+Without a KIND (the homework's flags) they are the homework's: lr .05, batch_size 30, tolerance .001, max_steps 50000,
+eval_interval 2000, lambda 0, reg 0, rnn_dim 0, and SGD steps on the sum over the minibatch.
+Ctrl-C while training saves MODEL.checkpoint; the same command with --checkpoint goes on from there.
+Exit status: 0 done, 2 bad input or options (one line says which), 130 interrupted.
 """
 
 
@@ -68,7 +72,7 @@ def number(kind: type, low: float, high: float = math.inf, open_low: bool = Fals
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' if kind is int else ''}number") from None
-        if not (math.isfinite(value) and low <= value <= high) or (open_low and value == low):
+        if not low <= value <= high or value == math.inf or (open_low and value == low):
             bounds = f"{'above' if open_low else 'at least'} {low:g}" + (
                 f" and at most {high:g}" if high < math.inf else ""
             )
@@ -78,9 +82,22 @@ def number(kind: type, low: float, high: float = math.inf, open_low: bool = Fals
     return parse
 
 
+def tuned_defaults() -> str:
+    """A line for each kind that names its defaults."""
+    lines = []
+    for kind, tuned in TUNED.items():
+        settings = Settings(**tuned)
+        values = [f"{name} {getattr(settings, name)}" for name in SHOWN]
+        lines.append(f"  {kind:<14}{f'lambda {settings.smoothing}' if kind == 'hmm' else ', '.join(values)}")
+    return "\n".join(lines)
+
+
 def parser() -> Parser:
     """The command line."""
-    p = Parser(prog="tag.py", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(
+        prog="tag.py", description=HELP, epilog=EPILOG.format(tuned=tuned_defaults()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     p.add_argument("input", metavar="INPUT", help="corpus to tag; - reads standard input and writes to standard output")
 
     g = p.add_argument_group("model and data")
@@ -105,10 +122,11 @@ def parser() -> Parser:
 
     g = p.add_argument_group("model sizes (handout H.4)")
     g.add_argument("--crf", action="store_true", help="without a KIND: a CRF instead of an HMM")
-    g.add_argument("-r", "--rnn_dim", type=number(int, 0, 4096), metavar="D", help="d of eq. 46 (0: no context)")
-    g.add_argument("--transition_features", type=number(int, 1, 4096), metavar="F", help="rows of U^A, eq. 47")
-    g.add_argument("--emission_features", type=number(int, 1, 4096), metavar="F", help="rows of U^B, eq. 48")
-    g.add_argument("--tag_dim", type=number(int, 1, 4096), metavar="D", help="dimension of the tag embeddings")
+    size = number(int, 1, 4096)
+    g.add_argument("-r", "--rnn_dim", type=number(int, 0, 4096), metavar="D", help="d of eq. 46 (32; 0: no context)")
+    g.add_argument("--transition_features", type=size, metavar="F", help="rows of U^A, eq. 47 (16)")
+    g.add_argument("--emission_features", type=size, metavar="F", help="rows of U^B, eq. 48 (64)")
+    g.add_argument("--tag_dim", type=size, metavar="D", help="dimension of the tag embeddings (32)")
 
     g = p.add_argument_group("training")
     g.add_argument(
@@ -167,6 +185,7 @@ class Plan:
     sizes: dict[str, int]
     settings: dict[str, Any]
     save: str
+    start: str | None  # the model whose weights training begins with
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Plan:
@@ -183,7 +202,7 @@ def find(name: str, folder: str) -> Path:
         InputError: there is none.
     """
     given = Path(name)
-    if given.exists() or given.name != name:
+    if os.path.exists(name) or given.name != name:
         return given
     shipped = ROOT / folder / name
     if shipped.exists():
@@ -208,7 +227,7 @@ def model_argument(args: argparse.Namespace) -> tuple[str | None, str | None]:
         return None, None
     if name in KINDS:
         return name, None
-    if "." in name or "/" in name or Path(name).exists():
+    if "." in name or "/" in name or os.path.exists(name):
         return None, name
     near = difflib.get_close_matches(name, KINDS, n=1, cutoff=0.0)
     raise InputError(
@@ -259,4 +278,5 @@ def make_plan(args: argparse.Namespace, kind: str | None, file: str | None) -> P
         sizes=sizes if kind == "crf_neural" else {},
         settings=settings,
         save=args.save or file or "_".join(parts) + ".model",
+        start=args.checkpoint,
     )

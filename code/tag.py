@@ -5,13 +5,16 @@ from __future__ import annotations
 import runtime  # noqa: F401  before torch
 
 import argparse
+import hashlib
 import json
 import math
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,22 +46,24 @@ DEFAULT_RESTARTS = 4
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
-        return run(args)
-    except InputError as error:
-        print(f"tag.py: error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
+        run(args)
+        print(end="", flush=True)
+        return 0
+    except (Interrupted, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # whoever read the output is gone; Python would complain when it closes it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (InputError, OSError) as error:
+        print(f"tag.py: error: {error}", file=sys.stderr)
+        return 2
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Train or load, tag, write, score. Raises InputError for anything wrong with what the user gave."""
     prepare_machine(args)
     sentences = read_input(args)
-    tagger, state, path = load_or_train(args, sentences)
-    if state is Interrupted:
-        return 130
+    tagger, path = load_or_train(args, sentences)
     outputs = output_files(args, path)
     for file in (*outputs.values(), args.metrics):
         require_writable(file)
@@ -69,20 +74,17 @@ def run(args: argparse.Namespace) -> int:
     tagged = with_tags(tagger, sentences, tagging)
     if tagging.impossible:
         warn(
-            f"{len(tagging.impossible)} sentences have no possible tagging under the model; they got each word's commonest tag"
+            f"{len(tagging.impossible)} sentences have no possible tagging under the model; they got each word's "
+            "commonest tag"
         )
 
     report = score(args, tagger, corpus, sentences, tagged)
     report.update(
         model=tagger.kind, model_file=str(path), train=tagger.more.get("train"), dev=tagger.more.get("dev"),
-        input=args.input, tag_tokens_per_second=corpus.tokens / tagging.seconds, **tagger.more.get("training", {}),
+        input=args.input, tag_tokens_per_second=corpus.tokens / tagging.seconds,
     )  # fmt: skip
+    report.update(tagger.more.get("training", {}))
     text = describe(report)
-    print(text, file=sys.stderr if args.input == "-" else sys.stdout)
-    if args.verbose and report["accuracy"]["all"] is not None:
-        gold = [sentence.tags for sentence in sentences]
-        found = [sentence.tags for sentence in tagged]
-        print(evaluation.format_confusion(evaluation.confusion(gold, found)), file=sys.stderr)
     if args.metrics:
         with write_whole(args.metrics) as file:
             json.dump(finite(report), file, indent=2)
@@ -90,10 +92,15 @@ def run(args: argparse.Namespace) -> int:
     if outputs:
         write_corpus(outputs["output"], tagged)
         append(outputs["eval"], f"{datetime.now():%Y-%m-%d %H:%M:%S} {path} on {args.input}\n{text}\n\n")
+    print(text, file=sys.stderr if args.input == "-" else sys.stdout)
+    if args.verbose and report["accuracy"]["all"] is not None:
+        gold = [sentence.tags for sentence in sentences]
+        found = [sentence.tags for sentence in tagged]
+        print(evaluation.format_confusion(evaluation.confusion(gold, found)), file=sys.stderr)
+    if outputs:
         say(args, f"tagging in {outputs['output']}, scores in {outputs['eval']}, model in {path}")
     else:
         sys.stdout.writelines(f"{sentence}\n" for sentence in tagged)
-    return 0
 
 
 # Before
@@ -116,7 +123,8 @@ def prepare_machine(args: argparse.Namespace) -> None:
 
 def read_input(args: argparse.Namespace) -> list[Sentence]:
     if args.input == "-":
-        return parse_corpus(decode_lines(sys.stdin.buffer.read(), "standard input"), "standard input", args.untagged)
+        data = sys.stdin.buffer.read() if sys.stdin else b""  # there is none where it is closed
+        return parse_corpus(decode_lines(data, "standard input"), "standard input", args.untagged)
     return read_corpus(find(args.input, "data"), args.untagged)
 
 
@@ -141,18 +149,31 @@ def require_writable(file: str | Path | None) -> None:
         raise InputError(f"{file}: cannot be written")
 
 
+def require_writable_model(file: str | Path) -> None:
+    """The same of a model file, which would take the place of a device or pipe."""
+    require_writable(file)
+    if Path(file).exists() and not Path(file).is_file():
+        raise InputError(f"{file}: no model can be written to a device or pipe")
+
+
 # Training and loading
 
 
-def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[Tagger, Any, Path]:
-    """The tagger, and the file it is in: loaded where --model is a file and there is nothing to train, else trained."""
+def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[Tagger, Path]:
+    """The tagger, and the file it is in: loaded where --model is a file and there is nothing to train, else trained.
+
+    Raises:
+        InputError: something is wrong with what the user gave.
+        Interrupted: Ctrl-C or SIGTERM came while training; there is a checkpoint.
+    """
     kind, file = model_argument(args)
     state = initial = None
     if args.checkpoint:
         header, _ = read_tensors(args.checkpoint)
         if "checkpoint" in header:
-            state, more = State.load(args.checkpoint)
-            plan = Plan.from_dict(more["plan"])
+            state, plan, trained_on = load_checkpoint(args.checkpoint)
+            plan = replace(plan, save=args.save or plan.save)
+            initial = Tagger.load(plan.start) if plan.start else None
         else:
             initial = Tagger.load(args.checkpoint)
     if state is None:
@@ -161,52 +182,54 @@ def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[
                 raise InputError(
                     "say --model KIND to train a model, or --model FILE to load one (--help shows examples)"
                 )
-            return Tagger.load(file), None, Path(file)
+            return Tagger.load(file), Path(file)
         plan = make_plan(args, kind or (initial.kind if initial and not args.crf else None), file)
+        if initial and initial.kind != plan.kind:
+            raise InputError(f"{args.checkpoint}: a model of kind {initial.kind}, not {plan.kind}")
     elif kind not in (None, plan.kind):
         raise InputError(f"{args.checkpoint}: a checkpoint of a {plan.kind}, not of a {kind}")
-    for output in (plan.save, args.metrics, *output_files(args, Path(plan.save)).values()):
+    require_writable_model(plan.save)
+    for output in (args.metrics, *output_files(args, Path(plan.save)).values()):
         require_writable(output)
 
     training = [sentence for name in plan.train for sentence in read_corpus(find(name, "data"))]
     training, dev, which = split_dev(args, plan, training, sentences)
-    say(args, f"early stopping watches {which}")
     tagset, lexicon = features(plan, training) if initial is None else (initial.tagset, initial.lexicon)
     integerized = IntegerizedCorpus(training, lexicon.vocab, tagset, training=True)
-    if state is not None and more["tokens"] != integerized.tokens:
-        raise InputError(
-            f"{args.checkpoint}: its training corpus had {more['tokens']} tokens, now it has {integerized.tokens}"
-        )
+    watched = IntegerizedCorpus(dev, lexicon.vocab, tagset)
+    corpora = fingerprint(training, dev)
+    if state is not None and corpora != trained_on:
+        raise InputError(f"{args.checkpoint}: {' '.join(plan.train)} or {which} is not what it was trained with")
 
     def make_tagger() -> Tagger:
         if initial is not None:
             return initial
         return tagger_class(plan.kind)(tagset, lexicon, **plan.sizes)
 
-    settings = dict(plan.settings)
     small = integerized.tokens < RESTARTS_BELOW and initial is None and tagger_class(plan.kind).trained_by == "gradient"
-    settings.setdefault("restarts", DEFAULT_RESTARTS if small else 0)
-    trainer = Trainer(
-        make_tagger, integerized, IntegerizedCorpus(dev, lexicon.vocab, tagset), Settings(**settings),
-        state, stop_on_signals(), args.device, args.quiet,
-    )  # fmt: skip
-    try:
-        tagger = trainer.run()
-    except Interrupted:
-        checkpoint = f"{plan.save}.checkpoint"
-        trainer.state.save(checkpoint, plan=plan.to_dict(), tokens=integerized.tokens)
-        print(
-            f"interrupted after {trainer.state.sentences:,} sentences; --checkpoint {checkpoint} goes on",
-            file=sys.stderr,
-        )
-        return None, Interrupted, Path(plan.save)
+    settings = Settings(**{"restarts": DEFAULT_RESTARTS if small else 0, **plan.settings})
+    watches_tags = settings.loss == "viterbi_error" or not tagger_class(plan.kind).generative
+    if watches_tags and not (watched.tags >= 0).any():
+        raise InputError(f"{which}: no tag in it that was seen in training, so nothing to watch; say --dev NAME")
+    say(args, f"early stopping watches {which}")
+    with stop_on_signals() as stop_requested:
+        trainer = Trainer(make_tagger, integerized, watched, settings, state, stop_requested, args.device, args.quiet)
+        try:
+            tagger = trainer.run()
+        except Interrupted:
+            checkpoint = f"{plan.save}.checkpoint"
+            trainer.state.save(checkpoint, plan=plan.to_dict(), trained_on=corpora)
+            done = f"interrupted after {trainer.state.sentences:,} sentences"
+            print(f"{done}; --checkpoint {checkpoint} goes on", file=sys.stderr)
+            raise
     tagger.more = remembered(plan, which, trainer.state, training, tagger)
     tagger.save(plan.save, **tagger.more)
-    return tagger, trainer.state, Path(plan.save)
+    return tagger, Path(plan.save)
 
 
-def stop_on_signals():
-    """A function that tells whether Ctrl-C or SIGTERM came; a second one ends the program at once."""
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Gives a function that tells whether Ctrl-C or SIGTERM came; a second one ends the program at once."""
     received: list[int] = []
 
     def receive(number: int, frame: Any) -> None:
@@ -214,9 +237,28 @@ def stop_on_signals():
             raise KeyboardInterrupt
         received.append(number)
 
-    signal.signal(signal.SIGINT, receive)
-    signal.signal(signal.SIGTERM, receive)
-    return lambda: bool(received)
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def load_checkpoint(path: str) -> tuple[State, Plan, str]:
+    """Where an interrupted training stood, what was planned, and the fingerprint of its corpora. Raises InputError."""
+    state, more = State.load(path)
+    try:
+        plan = Plan.from_dict(more["plan"])
+        tagger_class(plan.kind), Settings(**plan.settings)
+        return state, plan, more["trained_on"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a checkpoint that this tag.py can go on with: {error}") from None
+
+
+def fingerprint(*corpora: list[Sentence]) -> str:
+    """A hash that tells these corpora from others."""
+    return hashlib.sha256("\n\n".join("\n".join(map(str, corpus)) for corpus in corpora).encode()).hexdigest()
 
 
 def split_dev(
@@ -230,9 +272,11 @@ def split_dev(
     of_input = prefix(args.input)
     if of_input:
         try:
-            return training, read_corpus(find(of_input + "dev", "data")), of_input + "dev"
+            of_prefix = find(of_input + "dev", "data")
         except InputError:
             pass
+        else:
+            return training, read_corpus(of_prefix), of_input + "dev"
     held_out = max(1, len(training) // 10)
     if held_out == len(training):
         raise InputError(f"{' '.join(plan.train)}: one sentence is too little to train on and to watch; say --dev NAME")
@@ -296,14 +340,15 @@ def score(
 ) -> dict[str, Any]:
     """Everything measured; None where INPUT has no tags to measure by."""
     report: dict[str, Any] = dict(
-        tokens=corpus.tokens, sentences=len(corpus), cross_entropy=None, conditional_cross_entropy=None, perplexity=None,
+        tokens=corpus.tokens, sentences=len(corpus),
+        cross_entropy=None, conditional_cross_entropy=None, perplexity=None,
         accuracy=dict.fromkeys(("all", *evaluation.CATEGORIES)), f1=None, parameters=tagger.parameter_count(),
-        decoder=args.decoder,
+        decoder=args.decoder, **dict.fromkeys(("train_seconds", "train_tokens_per_second", "epochs", "seed")),
     )  # fmt: skip
     if corpus.unknown_tags:
         warn(
-            f"{corpus.unknown_tags} tokens of {args.input} have a gold tag that is not in the training corpus: errors in "
-            "the accuracy, left out of the cross-entropy"
+            f"{corpus.unknown_tags} tokens of {args.input} have a gold tag that is not in the training corpus: errors "
+            "in the accuracy, left out of the cross-entropy"
         )
     has_tags = bool(corpus.tagged.any())
     if has_tags or tagger.generative:
@@ -338,7 +383,7 @@ def describe(report: dict[str, Any]) -> str:
         lines.append("accuracy       " + "  ".join(parts))
     if report["f1"] is not None:
         lines.append(f"span F1        {report['f1']:.2%}")
-    if "train_seconds" in report:
+    if report["train_seconds"] is not None:
         lines.append(
             f"training       {report['train_seconds']:.1f} s, {report['epochs']} epochs, "
             f"{report['train_tokens_per_second']:,.0f} tokens/s"
@@ -358,7 +403,7 @@ def finite(value: Any) -> Any:
 
 def append(path: Path, text: str) -> None:
     try:
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
@@ -374,4 +419,6 @@ def warn(message: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(encoding="utf-8")  # as corpora are, whatever the locale
     sys.exit(main())

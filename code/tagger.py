@@ -121,6 +121,10 @@ class Tagger(nn.Module):
             matrices = [
                 tensors[f"lexicon.blocks.{i + header['one_hot']}.matrix"] for i in range(len(header["vectors"]))
             ]
+            if any(len(words) != len(matrix) for words, matrix in zip(header["vectors"], matrices)):
+                raise ValueError("a lexicon has another number of words than of vectors")
+            if not all(isinstance(tag, str) for tag in header["tagset"]):
+                raise TypeError("a tag is no string")
             lexicon = Lexicon(
                 {str(word): int(count) for word, count in header["training_counts"].items()},
                 header["untagged_words"],
@@ -130,7 +134,7 @@ class Tagger(nn.Module):
             tagger = tagger_class(header["kind"])(Integerizer(header["tagset"]), lexicon, **header["sizes"])
             tagger.load_state_dict(tensors)
             tagger.more = dict(header["more"])
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
@@ -178,7 +182,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             header = json.loads((file.metadata() or {})[FORMAT])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, KeyError, ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"{path}: not a model file: {type(error).__name__}: {error}") from None
+        problem = " ".join(str(error).split())
+        raise InputError(f"{path}: not a model file: {type(error).__name__}: {problem}") from None
     if not isinstance(header, dict):
         raise InputError(f"{path}: not a model file: its header is no object")
     return header, tensors

@@ -122,7 +122,7 @@ class State:
         try:
             return cls(**header["checkpoint"], tensors=tensors), dict(header["more"])
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: not a checkpoint: {error}") from None
+            raise InputError(f"{path}: not a checkpoint: {' '.join(str(error).split())}") from None
 
 
 class Interrupted(Exception):

@@ -35,8 +35,8 @@ import penn
 LEXICONS = {
     "words-50": dict(sg=0, vector_size=50, window=5, alpha=0.05, epochs=12),
     "syntax-50": dict(sg=1, vector_size=50, window=1, alpha=0.025, epochs=5),
-    "words-20": dict(sg=0, vector_size=20, window=5, alpha=0.05, epochs=6),
-    "words-10": dict(sg=0, vector_size=10, window=5, alpha=0.05, epochs=6),
+    "words-20": dict(sg=0, vector_size=20, window=5, alpha=0.05, epochs=4),
+    "words-10": dict(sg=0, vector_size=10, window=5, alpha=0.05, epochs=4),
 }
 COPIES = {
     "(": "-LRB-", ")": "-RRB-", "[": "-LSB-", "]": "-RSB-", "{": "-LCB-", "}": "-RCB-",

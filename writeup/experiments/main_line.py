@@ -1,0 +1,348 @@
+"""The systems of the main line, from the HMM to the biRNN-CRF, trained on ensup and measured on endev.
+
+    python writeup/experiments/main_line.py [--quick] [--seeds N] [--jobs N] [--only SYSTEM ...] [--out FOLDER]
+
+Each system is trained by `tag.py` once for each seed; the result goes to results/main_line/SYSTEM-SEED.json under --out
+(default: writeup/). A result that is there, and was made by the same command, is not made again, so an interrupted
+experiment goes on where it stopped; delete results to have them measured anew. From all results that are there it then
+makes results/main_line.json, results/main_line.md and, with matplotlib, figures/main_line and figures/learning_curves
+(.svg and .png). Times are comparable only with --jobs 1 on a quiet machine. --quick trains for a moment, on the first
+sentences, in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import common  # before torch
+
+# isort: split
+
+import argparse
+import itertools
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import eval as evaluation
+from corpus import read_corpus
+
+try:
+    import matplotlib
+except ImportError:
+    matplotlib = None
+else:
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+SYSTEMS: dict[str, list[str]] = {
+    "hmm": ["hmm"],
+    "crf": ["crf"],
+    "crf_backprop": ["crf_backprop"],
+    "crf_backprop words-50": ["crf_backprop", "--lexicon", "words-50.txt"],
+    "crf_neural d=0": ["crf_neural", "--rnn_dim", "0"],
+    "crf_neural d=0 words-50": ["crf_neural", "--rnn_dim", "0", "--lexicon", "words-50.txt"],
+    "crf_neural words-50": ["crf_neural", "--lexicon", "words-50.txt"],
+    "crf_neural words-20": ["crf_neural", "--lexicon", "words-20.txt"],
+    "crf_neural words-10": ["crf_neural", "--lexicon", "words-10.txt"],
+    "crf_neural syntax-50": ["crf_neural", "--lexicon", "syntax-50.txt"],
+}
+# A and B that differ in one thing
+NEIGHBOURS = [
+    ("crf", "hmm"),
+    ("crf_backprop", "crf"),
+    ("crf_backprop words-50", "crf_backprop"),
+    ("crf_neural d=0", "crf_backprop"),
+    ("crf_neural d=0 words-50", "crf_backprop words-50"),
+    ("crf_neural words-50", "crf_neural d=0 words-50"),
+    ("crf_neural words-50", "crf_neural words-20"),
+    ("crf_neural words-20", "crf_neural words-10"),
+    ("crf_neural syntax-50", "crf_neural words-50"),
+]
+CATEGORIES = ("all", *evaluation.CATEGORIES)
+MEASURES = ("conditional_cross_entropy", "train_seconds", "train_tokens_per_second", "tag_tokens_per_second")
+QUICK = ["--max_steps", "300", "--eval_interval", "100", "--restarts", "0"]
+NO_PLOTS = "no figures: matplotlib is not installed (pip install matplotlib==3.10.9, or the extra `plots`)"
+
+Results = dict[str, dict[int, dict[str, Any]]]  # by system and seed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one seed and next to no training, in a temporary folder")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default 3)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores")
+    parser.add_argument("--only", nargs="+", choices=SYSTEMS, metavar="SYSTEM", help=", ".join(SYSTEMS))
+    parser.add_argument("--out", type=Path, help="folder for results/ and figures/ (default: writeup/)")
+    args = parser.parse_args(arguments)
+    if min(args.seeds, args.jobs) < 1:
+        parser.error("--seeds and --jobs must be at least 1")
+    out = args.out or (Path(tempfile.mkdtemp(prefix="main-line-")) if args.quick else common.WRITEUP)
+    seeds = range(1 if args.quick else args.seeds)
+    folder = out / "results" / "main_line"
+
+    failures = run_missing(folder, args.only or list(SYSTEMS), seeds, args.quick, args.jobs)
+    results = existing(folder, seeds, args.quick)
+    summary = summarize(results, args.quick)
+    path = out / "results" / "main_line.json"
+    common.write_json(path, summary)
+    common.write_text(path.with_suffix(".md"), markdown(summary))
+    print(f"in {path} and {path.with_suffix('.md')}")
+    if matplotlib is None:
+        print(NO_PLOTS)
+    else:
+        draw(summary, results, out / "figures")
+    for failure in failures:
+        print(f"main_line.py: error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+# Running
+
+
+def command_of(system: str, seed: int, quick: bool) -> list[str]:
+    """The arguments of tag.py, but for the names of files."""
+    return ["endev", "--model", *SYSTEMS[system], "--seed", str(seed), *(QUICK if quick else [])]
+
+
+def result_path(folder: Path, system: str, seed: int) -> Path:
+    return folder / f"{system.replace(' ', '-').replace('=', '')}-{seed}.json"
+
+
+def existing(folder: Path, seeds: Iterable[int], quick: bool) -> Results:
+    """The results that were made by the commands of today."""
+    results: Results = {}
+    for system, seed in itertools.product(SYSTEMS, seeds):
+        result = common.read_json(result_path(folder, system, seed))
+        if result and result.get("command") == command_of(system, seed, quick):
+            results.setdefault(system, {})[seed] = result
+    return results
+
+
+def absent_lexicon(system: str) -> str | None:
+    """The lexicon that a system needs and that is not there."""
+    lexicons = [argument for argument in SYSTEMS[system] if argument.endswith(".txt")]
+    return next((name for name in lexicons if not (common.LEXICONS / name).exists()), None)
+
+
+def run_missing(folder: Path, systems: Sequence[str], seeds: Sequence[int], quick: bool, jobs: int) -> list[str]:
+    """Make the results that are not there; what failed, a line each."""
+    done = existing(folder, seeds, quick)
+    wanted = []
+    for system in systems:
+        if absent_lexicon(system):
+            print(f"{system} left out: lexicons/{absent_lexicon(system)} is not there")
+        else:
+            wanted.extend((system, seed) for seed in seeds)
+    missing = [(system, seed) for system, seed in wanted if seed not in done.get(system, {})]
+    failures: list[str] = []
+    bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc="main line", unit=" runs")
+    with bar, tempfile.TemporaryDirectory() as work, ThreadPoolExecutor(jobs) as pool:
+        if quick:
+            common.small_data(Path(work))
+        make = partial(make_result, folder, quick=quick, jobs=jobs, work=Path(work))
+        runs = [pool.submit(make, system, seed) for system, seed in missing]
+        try:
+            for run in as_completed(runs):
+                bar.update()
+                if isinstance(run.exception(), common.RunError):
+                    failures.append(str(run.exception()))
+                else:
+                    run.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failures
+
+
+def make_result(folder: Path, system: str, seed: int, quick: bool, jobs: int, work: Path) -> None:
+    """Train and measure one system with one seed."""
+    command, path = command_of(system, seed, quick), result_path(folder, system, seed)
+    threads = 1 if quick else max(1, common.cores() // jobs)
+    load = common.load()
+    run = common.run_tag([*command, "--threads", str(threads)], work, path.stem)
+    gold = [sentence.tags for sentence in read_corpus(common.find("endev", work, common.DATA))]
+    correct, tokens = evaluation.correct_by_sentence(gold, [sentence.tags for sentence in read_corpus(run.output)])
+    common.write_json(path, dict(
+        command=command, machine=common.machine(threads), jobs=jobs, load_before=load, load_after=common.load(),
+        peak_memory=run.peak_memory, metrics=run.metrics, correct_by_sentence=correct.tolist(),
+        tokens_by_sentence=tokens.tolist(),
+    ))  # fmt: skip
+
+
+# Summary
+
+
+def summarize(results: Results, quick: bool) -> dict[str, Any]:
+    """What the tables show: means and deviations over seeds, and neighbours compared."""
+    every = [result for by_seed in results.values() for result in by_seed.values()]
+    loads = [load for result in every for load in (result["load_before"],) if load is not None]
+    return dict(
+        quick=quick,
+        machines=sorted({common.describe_machine(result["machine"]) for result in every}),
+        jobs=sorted({result["jobs"] for result in every}),
+        load_before=[min(loads), max(loads)] if loads else None,
+        missing=[system for system in SYSTEMS if system not in results],
+        systems={system: of_system(by_seed) for system, by_seed in results.items()},
+        comparisons=[
+            compare(a, b, results) for a, b in NEIGHBOURS if 0 in results.get(a, {}) and 0 in results.get(b, {})
+        ],
+    )
+
+
+def of_system(by_seed: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    """One system over its seeds."""
+    metrics = [by_seed[seed]["metrics"] for seed in sorted(by_seed)]
+    first = by_seed[min(by_seed)]
+    return dict(
+        command="tag.py " + " ".join(first["command"]).replace(f" --seed {min(by_seed)}", ""),
+        seeds=sorted(by_seed),
+        parameters=metrics[0]["parameters"],
+        accuracy={name: over_seeds([run["accuracy"][name] for run in metrics]) for name in CATEGORIES},
+        tokens=metrics[0]["counts"],
+        **{name: over_seeds([run[name] for run in metrics]) for name in MEASURES},
+    )
+
+
+def over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:
+    """Mean and standard deviation (of a sample: over n - 1); None where there is nothing to take them of."""
+    numbers = [value for value in values if value is not None]
+    mean = statistics.fmean(numbers) if numbers else None
+    return dict(mean=mean, deviation=statistics.stdev(numbers) if len(numbers) > 1 else None)
+
+
+def compare(a: str, b: str, results: Results) -> dict[str, Any]:
+    """The accuracy of A minus that of B, both of seed 0, by the paired bootstrap over sentences."""
+    first, second = results[a][0], results[b][0]
+    counts = (first["correct_by_sentence"], second["correct_by_sentence"], first["tokens_by_sentence"])
+    return dict(a=a, b=b, **asdict(evaluation.paired_bootstrap(*(np.array(column) for column in counts))))
+
+
+# The tables
+
+
+def markdown(summary: dict[str, Any]) -> str:
+    """main_line.md of what is in main_line.json."""
+    systems = summary["systems"]
+    parts = [
+        "# The main line\n\nMade by `python writeup/experiments/main_line.py`: trained on ensup, measured on endev.\n"
+    ]
+    if summary["quick"]:
+        parts.append("\nA quick run: the figures mean nothing.\n")
+    header = (
+        "system", "all %", "known %", "seen %", "novel %", "conditional cross-entropy", "training, s",
+        "training, tokens/s", "tagging, tokens/s", "parameters", "seeds",
+    )  # fmt: skip
+    parts.append("\n" + common.table(header, (system_row(name, system) for name, system in systems.items())))
+    parts.append(
+        "\nMean ± standard deviation over seeds. Accuracy in per cent of all tokens, and of known words (in the "
+        "training corpus), seen ones (only in the lexicon) and novel ones (in neither): without a lexicon no word is "
+        "seen, and more are novel. Cross-entropy is -log p(tags | words) in nats a token, ends of sentences counted.\n"
+    )
+    if summary["missing"]:
+        parts.append(f"\nNot run: {', '.join(summary['missing'])}.\n")
+    parts.append("\n## Neighbours\n\n")
+    header = ("A", "B", "accuracy of A minus B, points", "95 % interval", "p")
+    parts.append(common.table(header, map(comparison_row, summary["comparisons"]), left=2))
+    parts.append(
+        "\nSeed 0; paired bootstrap over the sentences of endev, 10,000 draws (`eval.paired_bootstrap`); p is "
+        "two-sided.\n"
+    )
+    parts.append("\n## Commands\n\n")
+    parts.append(common.table(("system", "command"), ((n, f"`{s['command']}`") for n, s in systems.items()), left=2))
+    load = "{} to {}".format(*summary["load_before"]) if summary["load_before"] else "unknown"
+    jobs = ", ".join(map(str, summary["jobs"]))
+    parts.append(
+        f"\nMeasured on {'; '.join(summary['machines'])}. Runs at a time: {jobs}. Load average before: {load}.\n"
+    )
+    return "".join(parts)
+
+
+def system_row(name: str, system: Mapping[str, Any]) -> list[str]:
+    accuracy = [spread(system["accuracy"][category], 100, 2) for category in CATEGORIES]
+    digits = {"conditional_cross_entropy": 4, "train_seconds": 1}
+    measures = [spread(system[measure], 1, digits.get(measure, 0)) for measure in MEASURES]
+    return [name, *accuracy, *measures, f"{system['parameters']:,}", str(len(system["seeds"]))]
+
+
+def spread(value: Mapping[str, float | None], scale: float, digits: int) -> str:
+    """`mean ± deviation`."""
+    if value["mean"] is None:
+        return "-"
+    deviation = "" if value["deviation"] is None else f" ± {scale * value['deviation']:,.{digits}f}"
+    return f"{scale * value['mean']:,.{digits}f}{deviation}"
+
+
+def comparison_row(of: Mapping[str, Any]) -> list[str]:
+    value, low, high = (f"{100 * of[end]:+.2f}" for end in ("value", "low", "high"))
+    return [of["a"], of["b"], value, f"{low} to {high}", f"{of['p']:.4f}"]
+
+
+# The figures
+
+
+def draw(summary: dict[str, Any], results: Results, folder: Path) -> None:
+    """Accuracy by category of words, and how the dev cross-entropy falls with time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    matplotlib.rcParams.update({"svg.hashsalt": "main line", "svg.fonttype": "none", "font.size": 9})
+    colours = dict(zip(SYSTEMS, pyplot.get_cmap("tab10").colors))
+    if not results:
+        return
+    save(accuracy_figure(summary["systems"], colours), folder / "main_line")
+    save(learning_figure(results, colours), folder / "learning_curves")
+
+
+def accuracy_figure(systems: Mapping[str, Any], colours: Mapping[str, Any]):
+    figure, axes = pyplot.subplots(figsize=(10, 4.5), layout="constrained")
+    width, lowest = 0.85 / len(systems), 100.0
+    for number, (name, system) in enumerate(systems.items()):
+        of = [system["accuracy"][category] for category in CATEGORIES]
+        present = [place for place, value in enumerate(of) if value["mean"] is not None]
+        means = [100 * of[place]["mean"] for place in present]
+        deviations = [100 * (of[place]["deviation"] or 0.0) for place in present]
+        where = [place + (number - (len(systems) - 1) / 2) * width for place in present]
+        axes.bar(where, means, width, yerr=deviations, label=name, color=colours[name], error_kw={"elinewidth": 0.8})
+        lowest = min([lowest, *means])
+    floor = max(0, 10 * int(lowest // 10 - 0.5))
+    axes.set_ylim(floor, 100)
+    axes.set_ylabel(f"tokens of endev tagged right, % (from {floor})")
+    axes.set_xticks(range(len(CATEGORIES)), [f"{category} words" for category in CATEGORIES])
+    axes.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False)
+    axes.set_title("Accuracy by what is known of the word; bars are means over seeds, whiskers one standard deviation")
+    return figure
+
+
+def learning_figure(results: Results, colours: Mapping[str, Any]):
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for name, by_seed in results.items():
+        if name == "hmm":  # it is not trained by steps, and its cross-entropy is of words too
+            continue
+        for seed, result in sorted(by_seed.items()):
+            history = [entry for entry in result["metrics"]["history"] if entry["loss"] is not None]
+            axes.plot(
+                [entry["seconds"] for entry in history], [entry["loss"] for entry in history], marker=".",
+                label=name if seed == min(by_seed) else None, color=colours[name], linewidth=1,
+            )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel("training, seconds")
+    axes.set_ylabel("cross-entropy of endev, nats a token")
+    if axes.lines:
+        axes.legend(frameon=False)
+    return figure
+
+
+def save(figure, path: Path) -> None:
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    figure.savefig(path.with_suffix(".png"), dpi=150)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -97,9 +97,11 @@ class LinearChain:
     @cached_property
     def marginals(self) -> Float[Tensor, "B n k"]:
         """p(t_i = t), 0 in the padding. Raises ImpossibleError if a sentence has no possible tagging."""
-        self._refuse_impossible()
         if chain_fast is not None:
-            return chain_fast.marginals(self)
+            p = chain_fast.marginals(self)
+            self._refuse_impossible()
+            return p
+        self._refuse_impossible()
         # normalized at each position, not by log Z, which is rounded otherwise than the sum
         return torch.where(self.mask[:, :, None], (self._log_alpha + self._log_beta).softmax(dim=2), 0.0)
 
@@ -117,9 +119,11 @@ class LinearChain:
     @cached_property
     def transition_counts(self) -> Float[Tensor, "k k"]:
         """Expected number of each tag bigram (s, t) in the whole batch, the ends not included (eq. 52)."""
-        self._refuse_impossible()
         if chain_fast is not None:
-            return chain_fast.transition_counts(self)
+            counts = chain_fast.transition_counts(self)
+            self._refuse_impossible()
+            return counts
+        self._refuse_impossible()
         counts = self.emit.new_zeros(self.emit.shape[2], self.emit.shape[2])
         for i in range(1, self.emit.shape[1]):
             counts += self._pair(i).sum(dim=0)

@@ -31,7 +31,9 @@ from corpus import (
 )
 from decoders import Tagging, decoder, tag_corpus
 from integerize import Integerizer
-from lexicon import Lexicon, look_up, read_lexicon
+from lexicon import Lexicon
+from word_features import look_up
+from word_vectors import read_lexicon
 from options import Plan, find, make_plan, model_argument, parser, prefix
 from tagger import Tagger, read_tensors, tagger_class
 from training import Interrupted, Settings, State, Trainer
@@ -249,7 +251,9 @@ def features(plan: Plan, training: list[Sentence]) -> tuple[Integerizer, Lexicon
     if not len(tagset):
         raise InputError(f"{' '.join(plan.train)}: no tagged token to train on")
     vectors = [read_lexicon(find(name, "lexicons")) for name in plan.lexicon]
-    return tagset, Lexicon.from_corpus(training, vectors=vectors, one_hot=plan.one_hot)
+    return tagset, Lexicon.from_corpus(
+        training, vectors, plan.one_hot, tag_frequencies=plan.problex, word_shapes=plan.affixes
+    )
 
 
 def remembered(plan: Plan, dev: str, state: State, training: list[Sentence], tagger: Tagger) -> dict[str, Any]:

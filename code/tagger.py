@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from chain import LinearChain
 from corpus import Batch, InputError
 from integerize import Integerizer
-from lexicon import Lexicon, WordVectors
+from lexicon import Lexicon
 
 VERSION = 1
 FORMAT = "neuralization"
@@ -93,16 +93,12 @@ class Tagger(nn.Module):
 
     def save(self, path: str | Path, **more: Any) -> None:
         """Write the model, whole or not at all; `more` comes back as `tagger.more`."""
-        lexicon = self.lexicon
         header = dict(
             version=VERSION,
             kind=self.kind,
             tagset=list(self.tagset),
             sizes=self.sizes,
-            training_counts=lexicon.training_counts,
-            untagged_words=list(lexicon.untagged_words),
-            one_hot=lexicon.one_hot,
-            vectors=[block.words for block in lexicon.pretrained()],
+            lexicon=self.lexicon.config(),
             more=more,
         )
         write_tensors(path, self.state_dict(), header)
@@ -118,15 +114,7 @@ class Tagger(nn.Module):
         try:
             if header["version"] != VERSION:
                 raise InputError(f"{path}: a model file of version {header['version']}, this program reads {VERSION}")
-            matrices = [
-                tensors[f"lexicon.blocks.{i + header['one_hot']}.matrix"] for i in range(len(header["vectors"]))
-            ]
-            lexicon = Lexicon(
-                {str(word): int(count) for word, count in header["training_counts"].items()},
-                header["untagged_words"],
-                [WordVectors(words, matrix) for words, matrix in zip(header["vectors"], matrices)],
-                bool(header["one_hot"]),
-            )
+            lexicon = Lexicon.from_config(header["lexicon"])
             tagger = tagger_class(header["kind"])(Integerizer(header["tagset"]), lexicon, **header["sizes"])
             tagger.load_state_dict(tensors)
             tagger.more = dict(header["more"])

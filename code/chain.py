@@ -186,6 +186,15 @@ class LinearChain:
         emit = self.emit.masked_fill(~agrees, NEG_INF)
         return LinearChain(self.start, emit, self.trans, self.stop, self.lengths)
 
+    def counts_given(self, tags: Int[Tensor, "B n"]) -> tuple[Float[Tensor, "B n k"], Float[Tensor, "k k"]]:
+        """`marginals` and `transition_counts` given the observed tags: plain counts where none is -1."""
+        if (tags[self.mask] < 0).any():
+            clamped = self.clamped(tags)
+            return clamped.marginals, clamped.transition_counts
+        one_hot = torch.nn.functional.one_hot(tags.clamp(min=0), self.emit.shape[2]).to(self.emit.dtype)
+        one_hot = one_hot * self.mask[:, :, None]
+        return one_hot, one_hot[:, :-1].flatten(0, 1).T @ one_hot[:, 1:].flatten(0, 1)
+
     def log_prob(self, tags: Int[Tensor, "B n"], partial: bool = False) -> Float[Tensor, "B"]:
         """log p(tags), in nats; with `partial`, the log-probability that a tagging agrees with `tags`."""
         return self.score(tags, partial) - self.log_partition

@@ -97,9 +97,11 @@ class LinearChain:
     @cached_property
     def marginals(self) -> Float[Tensor, "B n k"]:
         """p(t_i = t), 0 in the padding. Raises ImpossibleError if a sentence has no possible tagging."""
-        self._refuse_impossible()
         if chain_fast is not None:
-            return chain_fast.marginals(self)
+            p = chain_fast.marginals(self)
+            self._refuse_impossible()
+            return p
+        self._refuse_impossible()
         # normalized at each position, not by log Z, which is rounded otherwise than the sum
         return torch.where(self.mask[:, :, None], (self._log_alpha + self._log_beta).softmax(dim=2), 0.0)
 
@@ -117,9 +119,11 @@ class LinearChain:
     @cached_property
     def transition_counts(self) -> Float[Tensor, "k k"]:
         """Expected number of each tag bigram (s, t) in the whole batch, the ends not included (eq. 52)."""
-        self._refuse_impossible()
         if chain_fast is not None:
-            return chain_fast.transition_counts(self)
+            counts = chain_fast.transition_counts(self)
+            self._refuse_impossible()
+            return counts
+        self._refuse_impossible()
         counts = self.emit.new_zeros(self.emit.shape[2], self.emit.shape[2])
         for i in range(1, self.emit.shape[1]):
             counts += self._pair(i).sum(dim=0)
@@ -181,6 +185,15 @@ class LinearChain:
         agrees = (tags[:, :, None] < 0) | (torch.arange(self.emit.shape[2], device=tags.device) == tags[:, :, None])
         emit = self.emit.masked_fill(~agrees, NEG_INF)
         return LinearChain(self.start, emit, self.trans, self.stop, self.lengths)
+
+    def counts_given(self, tags: Int[Tensor, "B n"]) -> tuple[Float[Tensor, "B n k"], Float[Tensor, "k k"]]:
+        """`marginals` and `transition_counts` given the observed tags: plain counts where none is -1."""
+        if (tags[self.mask] < 0).any():
+            clamped = self.clamped(tags)
+            return clamped.marginals, clamped.transition_counts
+        one_hot = torch.nn.functional.one_hot(tags.clamp(min=0), self.emit.shape[2]).to(self.emit.dtype)
+        one_hot = one_hot * self.mask[:, :, None]
+        return one_hot, one_hot[:, :-1].flatten(0, 1).T @ one_hot[:, 1:].flatten(0, 1)
 
     def log_prob(self, tags: Int[Tensor, "B n"], partial: bool = False) -> Float[Tensor, "B"]:
         """log p(tags), in nats; with `partial`, the log-probability that a tagging agrees with `tags`."""

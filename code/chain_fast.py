@@ -82,9 +82,8 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     def forward(ctx, start, emit, trans, stop, lengths):
         passes = forward_backward(start, emit, trans, stop, lengths)
-        ctx.passes = passes
-        ctx.lengths = lengths
-        return passes.log_partition
+        ctx.passes, ctx.lengths = passes, lengths
+        return passes.log_partition.clone()  # the output itself, kept in ctx, would keep the graph alive
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -101,6 +100,8 @@ def log_partition(chain: LinearChain) -> Float[Tensor, "B"]:
     potentials = (chain.start, chain.emit, chain.trans, chain.stop)
     if torch.is_grad_enabled() and any(part.requires_grad for part in potentials):
         return _LogPartition.apply(*potentials, chain.lengths)
+    if hasattr(chain, "_fast_passes"):
+        return chain._fast_passes.log_partition
     return forward_backward(*potentials, chain.lengths, backward=False).log_partition
 
 

@@ -139,7 +139,7 @@ def write_whole(path: str | Path) -> Iterator[TextIO]:
     Raises:
         InputError: it cannot be written.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
     try:
@@ -147,6 +147,7 @@ def write_whole(path: str | Path) -> Iterator[TextIO]:
             with path.open("w", encoding="utf-8") as file:
                 yield file
             return
+        path = Path(os.path.realpath(path))
         handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
@@ -245,11 +246,11 @@ class IntegerizedCorpus:
             fold=self.fold[sentences],
         )
 
-    def by_length(self, size: int) -> list[Int[Tensor, "b"]]:
+    def by_length(self, size: int) -> list[Int[Tensor, "_"]]:
         """The corpus in batches of `size` sentences of like length, the longest first, for evaluation and tagging."""
         return list(self.lengths.argsort(descending=True, stable=True).split(size))
 
-    def shuffled(self, size: int, pool: int = 16) -> list[Int[Tensor, "b"]]:
+    def shuffled(self, size: int, pool: int = 16) -> list[Int[Tensor, "_"]]:
         """The corpus in random batches of `size` sentences of like length, for one epoch of training.
 
         Sentences are shuffled, sorted by length within pools of `pool` batches so that little is padded, and the

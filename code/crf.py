@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from chain import LinearChain
 from corpus import Batch
 from integerize import Integerizer
-from lexicon import Lexicon
+from lexicon import Lexicon, WordFeatures
 from tagger import Tagger
 
 
@@ -36,14 +36,17 @@ class ConditionalRandomField(Tagger):
         self.trans = nn.Parameter(torch.zeros(k, k))
         self.emission = nn.Parameter(torch.zeros(lexicon.dim, k))
 
-    def emission_weights(self, batch: Batch) -> Float[Tensor, "B n k"]:
+    def emission_weights(self, words: WordFeatures) -> Float[Tensor, "B n k"]:
         """W^B[t, w_i] for each token and tag."""
-        return self.lexicon.features(batch) @ self.emission
+        return words @ self.emission
+
+    def chain(self, words: WordFeatures, batch: Batch) -> LinearChain:
+        """The distribution over taggings that these word features give."""
+        start, stop = self.start.expand(len(batch), -1), self.stop.expand(len(batch), -1)
+        return LinearChain(start, self.emission_weights(words), self.trans, stop, batch.lengths)
 
     def forward(self, batch: Batch) -> LinearChain:
-        B = len(batch)
-        start, stop = self.start.expand(B, -1), self.stop.expand(B, -1)
-        return LinearChain(start, self.emission_weights(batch), self.trans, stop, batch.lengths)
+        return self.chain(self.lexicon.features(batch), batch)
 
     @torch.no_grad()
     def gradient(self, batch: Batch) -> tuple[dict[str, Tensor], float]:
@@ -54,19 +57,9 @@ class ConditionalRandomField(Tagger):
         """
         # BEGIN SOLUTION
         words = self.lexicon.features(batch)
-        B = len(batch)
-        emit = words @ self.emission
-        chain = LinearChain(self.start.expand(B, -1), emit, self.trans, self.stop.expand(B, -1), batch.lengths)
-        expected = chain.marginals
-        if (batch.tags[batch.mask] >= 0).all():
-            observed = (
-                nn.functional.one_hot(batch.tags.clamp(min=0), len(self.tagset)).to(emit) * batch.mask[:, :, None]
-            )
-            bigrams = observed[:, :-1].flatten(0, 1).T @ observed[:, 1:].flatten(0, 1)
-        else:
-            clamped = chain.clamped(batch.tags)
-            observed, bigrams = clamped.marginals, clamped.transition_counts
-        surplus = observed - expected
+        chain = self.chain(words, batch)
+        observed, bigrams = chain.counts_given(batch.tags)
+        surplus = observed - chain.marginals
         gradient = {
             "start": surplus[:, 0].sum(dim=0),
             "trans": bigrams - chain.transition_counts,

@@ -80,8 +80,8 @@ class ConditionalRandomFieldNeural(ConditionalRandomFieldBackprop):
         emit = self.emission_potentials(prefix, suffix, words)
         return LinearChain(start, emit, trans, stop, batch.lengths)
 
-    def context(self, words: WordFeatures, batch: Batch) -> tuple[Float[Tensor, "B n+1 d"], Float[Tensor, "B n+1 d"]]:
-        """What the factors i = 1 ... n+1 see of the words around them: prefix[:, i-1] = h_{i-2}, suffix[:, i-1] = h'_i.
+    def context(self, words: WordFeatures, batch: Batch) -> tuple[Float[Tensor, "B m d"], Float[Tensor, "B m d"]]:
+        """What the m = n + 1 factors see of the words around them: prefix[:, i-1] = h_{i-2}, suffix[:, i-1] = h'_i.
 
         So the emission at i sees prefix[:, i] = h_{i-1} and suffix[:, i-1] = h'_i.
         """
@@ -100,7 +100,7 @@ class ConditionalRandomFieldNeural(ConditionalRandomFieldBackprop):
         # END SOLUTION
 
     def transition_potentials(
-        self, prefix: Float[Tensor, "B n+1 d"], suffix: Float[Tensor, "B n+1 d"], batch: Batch
+        self, prefix: Float[Tensor, "B m d"], suffix: Float[Tensor, "B m d"], batch: Batch
     ) -> tuple[Float[Tensor, "B k"], Tensor, Float[Tensor, "B k"]]:
         """log phi_A = theta^A . f^A (eqs. 45, 47): start [B, k], trans [B, n-1, k, k] (d = 0: [k, k]), stop [B, k]."""
         # BEGIN SOLUTION
@@ -123,8 +123,8 @@ class ConditionalRandomFieldNeural(ConditionalRandomFieldBackprop):
         # END SOLUTION
 
     def emission_potentials(
-        self, prefix: Float[Tensor, "B n+1 d"], suffix: Float[Tensor, "B n+1 d"], words: WordFeatures
-    ) -> Float[Tensor, "B n k"]:
+        self, prefix: Float[Tensor, "B m d"], suffix: Float[Tensor, "B m d"], words: WordFeatures
+    ) -> Float[Tensor, "B m-1 k"]:
         """log phi_B = theta^B . f^B (eqs. 45, 48)."""
         # BEGIN SOLUTION
         d, e = self.d, self.lexicon.dim

@@ -54,6 +54,7 @@ class _SumOfSigmoids(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, y, theta):
+        x, y, theta = x.contiguous(), y.contiguous(), theta.contiguous()
         ctx.save_for_backward(x, y, theta)
         return _SumOfSigmoids.forward_kernel(x, y, theta)
 
@@ -83,9 +84,11 @@ def compile_kernels() -> str | None:
         return slope.sum(dim=1) * theta, slope.sum(dim=0) * theta, weighted.sum(dim=(0, 1))
 
     compiled = torch.compile(forward, dynamic=True), torch.compile(backward, dynamic=True)
-    x, y, theta, by_out = torch.randn(5, 3), torch.randn(7, 3), torch.randn(3), torch.randn(5, 7)
     try:
-        made = (compiled[0](x, y, theta), *compiled[1](x, y, theta, by_out))
+        with torch.no_grad():  # as inside an autograd.Function; with gradients it would be compiled again
+            for P, Q, F in ((832, 576, 16), (832, 24, 64), (5, 7, 3)):
+                x, y, theta, by_out = torch.randn(P, F), torch.randn(Q, F), torch.randn(F), torch.randn(P, Q)
+                made = (compiled[0](x, y, theta), *compiled[1](x, y, theta, by_out))
     except Exception as error:  # whatever a missing or broken compiler does
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     wanted = (_forward(x, y, theta), *_backward(x, y, theta, by_out))

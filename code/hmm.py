@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from chain import LinearChain
 from corpus import Batch
 from integerize import Integerizer
-from lexicon import Lexicon
+from lexicon import Lexicon, WordFeatures
 from tagger import Tagger
 
 FIRST_WORD = 3  # the one-hot rows before it are OOV, BOS and EOS
@@ -51,10 +51,13 @@ class HiddenMarkovModel(Tagger):
         noise = Counts(torch.rand(k), torch.rand(k, k), torch.rand(k), torch.rand(V, k))
         self.m_step(noise, smoothing=1.0)
 
+    def chain(self, words: WordFeatures, batch: Batch) -> LinearChain:
+        """The distribution over taggings that these word features give, its log-partition log p(words)."""
+        start, stop = self.start.expand(len(batch), -1), self.stop.expand(len(batch), -1)
+        return LinearChain(start, words @ self.emission, self.trans, stop, batch.lengths)
+
     def forward(self, batch: Batch) -> LinearChain:
-        B = len(batch)
-        emit = self.lexicon.features(batch) @ self.emission
-        return LinearChain(self.start.expand(B, -1), emit, self.trans, self.stop.expand(B, -1), batch.lengths)
+        return self.chain(self.lexicon.features(batch), batch)
 
     @torch.no_grad()
     def e_step(self, batch: Batch) -> tuple[Counts, float]:
@@ -63,11 +66,12 @@ class HiddenMarkovModel(Tagger):
         Where all tags are observed these are plain counts, whatever the parameters.
         """
         # BEGIN SOLUTION
-        chain = self(batch) if batch.tags is None else self(batch).clamped(batch.tags)
-        p = chain.marginals
         words = self.lexicon.features(batch)
-        counts = Counts(p[:, 0].sum(0), chain.transition_counts, chain.at_last(p).sum(0), words.transposed_product(p))
-        return counts, chain.log_partition.sum().item()
+        chain = self.chain(words, batch)
+        tags = torch.full_like(batch.ids, -1) if batch.tags is None else batch.tags
+        p, bigrams = chain.counts_given(tags)
+        counts = Counts(p[:, 0].sum(dim=0), bigrams, chain.at_last(p).sum(dim=0), words.transposed_product(p))
+        return counts, chain.score(tags, partial=True).sum().item()
         # END SOLUTION
 
     @torch.no_grad()

@@ -1,162 +1,76 @@
 """Word features: what a model may know of a word, as a row vector of dimension e.
 
-A lexicon is a list of blocks side by side: one-hot features of the training words, pretrained vectors from a lexicon
-file. Every block looks a word up as it is, then lower-cased. Failing both, the one-hot block gives OOV; a pretrained
-block gives its OOL row (out of lexicon) to a word known from training and a trained OOV vector, which starts as a copy
-of OOL, to a novel one. So that OOV gets trained, training words that occur once are taken for novel half of the time.
+A lexicon is a list of blocks (word_features.py) side by side, in any mixture: one-hot training words, pretrained
+vectors, tag frequencies ("problex"), affixes and shape. Blocks that know words look one up as it is, then
+lower-cased. Failing both, one-hot and problex give OOV; a pretrained block gives its OOL row (out of lexicon) to a
+word known from training and a trained OOV vector, which starts as a copy of OOL, to a novel one. So that OOV gets
+trained, training words that occur once are taken for novel half of the time. Affixes always come from the word
+itself.
 
-Features are never built as a matrix if they are sparse: `lexicon.features(batch) @ weight` is eq. 43's product E W,
-for the tokens of the batch; `lexicon.embed(batch)` gives the rows themselves.
+`lexicon.features(batch) @ weight` is eq. 43's product E W for the tokens of the batch, without building E;
+`lexicon.embed(batch)` gives the rows themselves.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from corpus import Batch, InputError, Sentence, read_lines
+from corpus import FOLDS, Batch, Sentence
 from integerize import Integerizer
+from word_features import BOS, EOS, Affixes, Block, OneHot, Pretrained, Problex, WordFeatures, look_up
+from word_vectors import WordVectors
 
-BOS, EOS = "\0BOS", "\0EOS"  # the words at the ends; no word of a text is spelled like this
-SPECIAL_ROWS = {BOS: "BOS", EOS: "EOS"}
-OOL = "OOL"
 SINGLETONS_AS_NOVEL = 0.5
-
-Value = TypeVar("Value")
-
-
-def look_up(word: str, table: Mapping[str, Value]) -> Value | None:
-    """The entry of the word as it is, else of the word in lower case, else None."""
-    value = table.get(word)
-    return table.get(word.lower()) if value is None else value
+SHAPES = ((re.compile(r"[A-ZÀ-ÖØ-Þ]"), "X"), (re.compile(r"[^\W\d_A-ZÀ-ÖØ-Þ]"), "x"), (re.compile(r"\d"), "9"))
+SPAN = re.compile(r"(.)\1+")
 
 
-@dataclass(frozen=True)
-class WordVectors:
-    """A lexicon file: words by falling frequency and their vectors [V, e]."""
+def problex(counts: Float[Tensor, "V k"]) -> Float[Tensor, "V+2 k+1"]:
+    """log p(t | w) for each tag and log p(w), smoothed, from how often each word had each tag in training text.
 
-    words: list[str]
-    matrix: Float[Tensor, "V e"]
+    With c(w) the row sum, N the total and q the tag distribution of the words that occur once (add-one), which is what
+    an unknown word is likely to be: p(t | w) = (c(w, t) + q(t)) / (c(w) + 1), p(w) = (c(w) + 1/2) / (N + (V + 1) / 2).
 
-
-def read_lexicon(path: str | Path) -> WordVectors:
-    """Read `rows dims` and then a word and its vector a line, tabs or blanks between; or a GloVe file, without header.
-
-    OOL, BOS and EOS are added, as the mean of all rows, where the file has none; of several rows of a word the first
-    counts.
-
-    Raises:
-        InputError: the file is missing, empty or no UTF-8, or a row has another dimension or is no finite number.
+    Returns:
+        One row for each word; then the row of OOV, as of a word of count 0; then one of zeros, for BOS and EOS.
     """
-    lines = [(number, line.rstrip()) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
-    header = lines[0][1].split() if lines else []
-    is_header = len(header) == 2 and all(field.isdecimal() and len(field) < 19 for field in header)
-    promised = [int(field) for field in header] if is_header else None
-    rows = lines[1:] if promised else lines
-    if not rows:
-        raise InputError(f"{path}: no word vector in it")
-    dims = promised[1] if promised else len(rows[0][1].split()) - 1
-    if dims < 1:
-        raise InputError(f"{path}:{rows[0][0]}: a word without a vector")
-    if promised and promised[0] != len(rows):
-        raise InputError(f"{path}:1: the header promises {promised[0]} rows, the file has {len(rows)}")
-    index: dict[str, int] = {}
-    values: list[list[float]] = []
-    for number, line in rows:
-        word, *fields = line.split("\t") if "\t" in line else line.rsplit(" ", dims)
-        if len(fields) != dims or not word:
-            raise InputError(f"{path}:{number}: expected a word and {dims} numbers, found {len(fields)} numbers")
-        if word not in index:
-            try:
-                values.append([float(field) for field in fields])
-            except ValueError as error:
-                raise InputError(f"{path}:{number}: {error}") from None
-            index[word] = number
-    matrix = torch.tensor(values, dtype=torch.float32)
-    broken = ~matrix.isfinite().all(dim=1)
-    if broken.any():
-        word = list(index)[int(broken.nonzero()[0])]
-        raise InputError(f"{path}:{index[word]}: the vector of {word!r} is not finite")
-    missing = [special for special in (OOL, *SPECIAL_ROWS.values()) if special not in index]
-    matrix = torch.cat([matrix, matrix.mean(dim=0, dtype=torch.float64).float().expand(len(missing), -1)])
-    return WordVectors([*index, *missing], matrix)
+    # BEGIN SOLUTION
+    counts = torch.cat([counts, counts.new_zeros(1, counts.shape[1])])
+    of_word = counts.sum(dim=1, keepdim=True)
+    of_singletons = counts[of_word[:, 0] == 1].sum(dim=0) + 1.0
+    prior = of_singletons / of_singletons.sum()
+    of_tags = ((counts + prior) / (of_word + 1.0)).log()
+    of_words = ((of_word + 0.5) / (of_word.sum() + 0.5 * len(counts))).log()
+    rows = torch.cat([of_tags, of_words], dim=1)
+    return torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+    # END SOLUTION
 
 
-@dataclass(frozen=True)
-class WordFeatures:
-    """The features of a batch's tokens, [B, m, e] in meaning: dense blocks as they are, one-hot ones as indices."""
+def affixes(word: str) -> list[str]:
+    """The affix and shape features of a word: suffixes of 1 to 4 letters, prefixes of 1 to 3, and its shape, long and
+    short.
 
-    parts: list[Float[Tensor, "B m _"] | Int[Tensor, "B m"]]
-    dims: list[int]
+    Always the same number of them; those of a word that is shorter than the affix are the whole word.
 
-    def __matmul__(self, weight: Float[Tensor, "e out"]) -> Float[Tensor, "B m out"]:
-        products = [
-            part @ block if part.is_floating_point() else nn.functional.embedding(part, block)
-            for part, block in zip(self.parts, weight.split(self.dims))
-        ]
-        return sum(products[1:], start=products[0])
-
-    def transposed_product(self, x: Float[Tensor, "B m out"]) -> Float[Tensor, "e out"]:
-        """The sum over tokens of feature vector times row of x: what `@` is the transpose of."""
-        flat = x.flatten(0, 1)
-        return torch.cat([
-            part.flatten(0, 1).T @ flat
-            if part.is_floating_point()
-            else flat.new_zeros(dim, flat.shape[1]).index_add_(0, part.flatten(), flat)
-            for part, dim in zip(self.parts, self.dims)
-        ])  # fmt: skip
-
-    def dense(self) -> Float[Tensor, "B m e"]:
-        return torch.cat([
-            part if part.is_floating_point() else nn.functional.one_hot(part, dim).float()
-            for part, dim in zip(self.parts, self.dims)
-        ], dim=-1)  # fmt: skip
-
-
-class OneHot(nn.Module):
-    """One dimension for each training word, and one each for OOV, BOS and EOS."""
-
-    def __init__(self, training_words: Iterable[str]):
-        super().__init__()
-        self.index = {word: row for row, word in enumerate(["", BOS, EOS, *training_words])}  # "" stands for OOV
-        self.dim = len(self.index)
-
-    def rows(self, words: Sequence[str], known: Sequence[bool]) -> list[int]:
-        return [look_up(word, self.index) or 0 for word in words]
-
-    def forward(self, rows: Int[Tensor, "B m"], as_novel: Bool[Tensor, "B m"]) -> Int[Tensor, "B m"]:
-        return torch.where(as_novel, 0, rows)
-
-
-class Pretrained(nn.Module):
-    """Fixed vectors from a lexicon file, and one trained vector for novel words without a row."""
-
-    def __init__(self, vectors: WordVectors):
-        super().__init__()
-        names = {row: word for word, row in SPECIAL_ROWS.items()}
-        self.words = vectors.words
-        self.index = {names.get(word, word): row for row, word in enumerate(vectors.words)}
-        self.dim = vectors.matrix.shape[1]
-        self.ool = self.index.pop(OOL)
-        self.register_buffer("matrix", vectors.matrix)
-        self.oov = nn.Parameter(vectors.matrix[self.ool].clone())
-
-    def rows(self, words: Sequence[str], known: Sequence[bool]) -> list[int]:
-        """Row numbers; a word without a row gets OOL if it is known from training, else -1 for OOV."""
-        found = (look_up(word, self.index) for word in words)
-        return [row if row is not None else self.ool if is_known else -1 for row, is_known in zip(found, known)]
-
-    def forward(self, rows: Int[Tensor, "B m"], as_novel: Bool[Tensor, "B m"]) -> Float[Tensor, "B m e"]:
-        oov = (rows < 0) | (as_novel & (rows == self.ool))
-        vectors = nn.functional.embedding(rows.clamp(min=0), self.matrix)
-        return torch.where(oov[:, :, None], self.oov, vectors)
+    >>> affixes("Re-sold")[-2:]
+    ['shape=Xx-xxxx', 'short=Xx-x']
+    """
+    # BEGIN SOLUTION
+    lower = word.lower()
+    shape = word
+    for pattern, symbol in SHAPES:
+        shape = pattern.sub(symbol, shape)
+    suffixes = [f"suffix{n}={lower[-n:]}" for n in (1, 2, 3, 4)]
+    prefixes = [f"prefix{n}={lower[:n]}" for n in (1, 2, 3)]
+    return [*suffixes, *prefixes, f"shape={shape}", "short=" + SPAN.sub(r"\1", shape)]
+    # END SOLUTION
 
 
 class Lexicon(nn.Module):
@@ -166,7 +80,8 @@ class Lexicon(nn.Module):
         training_counts: the words of the tagged training tokens, with how often each occurs.
         untagged_words: the words of untagged training text.
         vectors: pretrained lexicons, as many as wanted.
-        one_hot: whether to have the one-hot block; without any vectors there is always one.
+        one_hot: whether to have the one-hot block; by default, if there would be no other.
+        more: further blocks, as `from_corpus` makes them.
 
     Attributes:
         vocab: every spelling met so far by its number, as in Batch.ids; it grows as texts are read.
@@ -178,13 +93,14 @@ class Lexicon(nn.Module):
         untagged_words: Iterable[str] = (),
         vectors: Sequence[WordVectors] = (),
         one_hot: bool | None = None,
+        more: Sequence[Block] = (),
     ):
         super().__init__()
         self.training_counts = dict(training_counts)
         self.untagged_words = dict.fromkeys(untagged_words, True)
-        self.one_hot = not vectors if one_hot is None else one_hot
+        self.one_hot = not (vectors or more) if one_hot is None else one_hot
         self.blocks = nn.ModuleList([OneHot(self.training_counts)] if self.one_hot else [])
-        self.blocks.extend(Pretrained(block) for block in vectors)
+        self.blocks.extend([*map(Pretrained, vectors), *more])
         self.dims: list[int] = [block.dim for block in self.blocks]
         self.dim = sum(self.dims)
         self.vocab = Integerizer([BOS, EOS])
@@ -192,20 +108,53 @@ class Lexicon(nn.Module):
         self._once = torch.empty(0, dtype=torch.bool)
 
     @classmethod
-    def from_corpus(cls, training: Sequence[Sentence], **options) -> Lexicon:
-        """The lexicon of a training corpus, whose sentences may be tagged, untagged or partly tagged."""
+    def from_corpus(
+        cls,
+        training: Sequence[Sentence],
+        vectors: Sequence[WordVectors] = (),
+        one_hot: bool | None = None,
+        tag_frequencies: bool = False,
+        word_shapes: bool = False,
+    ) -> Lexicon:
+        """The lexicon of a training corpus, whose sentences may be tagged, untagged or partly tagged.
+
+        Args:
+            vectors, one_hot: see the class.
+            tag_frequencies: whether to have the problex block.
+            word_shapes: whether to have the affixes block.
+        """
         counts: Counter[str] = Counter()
         untagged: Counter[str] = Counter()
         for sentence in training:
             for word, tag in zip(sentence.words, sentence.tags):
                 (untagged if tag is None else counts)[word] += 1
-        return cls(counts, untagged, **options)
+        more: list[Block] = [problex_block(training, list(counts))] if tag_frequencies else []
+        if word_shapes:
+            types = Counter(name for word in counts for name in set(affixes(word)))
+            more.append(Affixes([name for name, count in types.items() if count > 1], affixes))
+        return cls(counts, untagged, vectors, one_hot, more)
+
+    def config(self) -> dict[str, Any]:
+        """What `from_config` needs to make it again, before its tensors are loaded."""
+        return dict(
+            training_counts=self.training_counts,
+            untagged_words=list(self.untagged_words),
+            one_hot=self.one_hot,
+            blocks=[block.config() for block in self.blocks[self.one_hot :]],
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Lexicon:
+        """A lexicon of the same words and blocks. Raises KeyError, TypeError or ValueError if `config` is not right."""
+        counts = {str(word): int(count) for word, count in config["training_counts"].items()}
+        blocks = [make_block(block) for block in config["blocks"]]
+        return cls(counts, config["untagged_words"], one_hot=bool(config["one_hot"]), more=blocks)
 
     def category(self, word: str) -> str:
         """known (in a tagged training token), seen (only in untagged text or a pretrained lexicon) or novel."""
         if look_up(word, self.training_counts) is not None:
             return "known"
-        tables = [self.untagged_words, *(block.index for block in self.pretrained())]
+        tables = [self.untagged_words, *(block.index for block in self.blocks)]
         return "seen" if any(look_up(word, table) is not None for table in tables) else "novel"
 
     def features(self, batch: Batch, ends: bool = False) -> WordFeatures:
@@ -218,15 +167,14 @@ class Lexicon(nn.Module):
         as_novel = torch.zeros_like(ids, dtype=torch.bool)
         if self.training:
             as_novel = self._once[ids] & (torch.rand(ids.shape, device=ids.device) < SINGLETONS_AS_NOVEL)
-        parts = [block(rows[ids], as_novel) for block, rows in zip(self.blocks, self._rows)]
-        return WordFeatures(parts, self.dims)
+        fold = batch.fold[:, None]
+        return WordFeatures(
+            [block(rows[ids], as_novel, fold) for block, rows in zip(self.blocks, self._rows)], self.dims
+        )
 
     def embed(self, batch: Batch, ends: bool = False) -> Float[Tensor, "B m e"]:
         """The feature vectors themselves, zeros and all."""
         return self.features(batch, ends).dense()
-
-    def pretrained(self) -> list[Pretrained]:
-        return [block for block in self.blocks if isinstance(block, Pretrained)]
 
     def _read_new_words(self, device: torch.device) -> None:
         """Extend the tables from word numbers to rows by the spellings that `vocab` has got since the last call."""
@@ -235,10 +183,35 @@ class Lexicon(nn.Module):
             words = [self.vocab[number] for number in range(done, len(self.vocab))]
             known = [look_up(word, self.training_counts) is not None for word in words]
             for number, block in enumerate(self.blocks):
-                new = torch.tensor(block.rows(words, known))
-                self._rows[number] = torch.cat([self._rows[number].cpu(), new])
+                new = block.rows(words, known)
+                self._rows[number] = torch.cat([self._rows[number].cpu(), new]) if done else new
             once = torch.tensor([self.training_counts.get(word) == 1 for word in words])
             self._once = torch.cat([self._once.cpu(), once])
         if self._once.device != device:
             self._rows = [rows.to(device) for rows in self._rows]
             self._once = self._once.to(device)
+
+
+def problex_block(training: Sequence[Sentence], words: Sequence[str]) -> Problex:
+    """The problex features of these words; for each tenth of the training text from the counts of the other nine."""
+    tags = Integerizer(sorted({tag for sentence in training for tag in sentence.tags if tag is not None}))
+    index = {word: row for row, word in enumerate(words)}
+    counts = torch.zeros(FOLDS, len(words), len(tags))
+    for number, sentence in enumerate(training):
+        fold = number * FOLDS // len(training)
+        for word, tag in zip(sentence.words, sentence.tags):
+            if tag is not None:
+                counts[fold, index[word], tags.index(tag)] += 1
+    total = counts.sum(dim=0)
+    return Problex(words, problex(total), torch.stack([problex(total - of_fold) for of_fold in counts]))
+
+
+def make_block(config: Mapping[str, Any]) -> Block:
+    """A block as `Block.config` described it, its tensors still empty. Raises ValueError if its kind is unknown."""
+    if config["kind"] == Pretrained.kind:
+        return Pretrained(WordVectors(config["words"], torch.zeros(len(config["words"]), config["dim"])))
+    if config["kind"] == Problex.kind:
+        return Problex(config["words"], torch.zeros(len(config["words"]) + 2, config["dim"]))
+    if config["kind"] == Affixes.kind:
+        return Affixes(config["names"], affixes)
+    raise ValueError(f"no block of word features is called {config['kind']!r}")

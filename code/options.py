@@ -24,7 +24,7 @@ TUNED: dict[str, dict[str, Any]] = {
     "hmm": dict(),
     "crf": dict(optimizer="adamw", lr=0.1, max_steps=60_000),
     "crf_backprop": dict(optimizer="adamw", lr=0.1, max_steps=60_000),
-    "crf_neural": dict(optimizer="adamw", lr=0.02, max_steps=90_000),
+    "crf_neural": dict(optimizer="adamw", lr=0.02, max_steps=90_000, reg=1.0),
 }
 HOMEWORK = dict(
     lr=0.05, batch_size=30, max_steps=50_000, eval_interval=2_000, tolerance=1e-3, patience=1, smoothing=0.0,
@@ -116,9 +116,22 @@ def parser() -> Parser:
     )
     g.add_argument("--untagged", action="store_true", help="read every token of INPUT as a bare word")
 
-    g = p.add_argument_group("word features (handout H.1)")
-    g.add_argument("-l", "--lexicon", metavar="FILE", help="pretrained word vectors; sought here, then in lexicons/")
-    g.add_argument("--one_hot", action="store_true", help="one-hot training words too (always there without --lexicon)")
+    g = p.add_argument_group("word features, in any mixture (handout H.1, questions 23-26)")
+    g.add_argument(
+        "-l",
+        "--lexicon",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="pretrained word vectors; sought here, then in lexicons/; may be said more than once",
+    )
+    g.add_argument(
+        "--one_hot", action="store_true", help="one-hot training words (what there is if nothing else is said)"
+    )
+    g.add_argument(
+        "-L", "--problex", action="store_true", help="log p(tag | word) and log p(word) in the training text"
+    )
+    g.add_argument("--affixes", action="store_true", help="affixes and shape of the word")
 
     g = p.add_argument_group("model sizes (handout H.4)")
     g.add_argument("--crf", action="store_true", help="without a KIND: a CRF instead of an HMM")
@@ -182,6 +195,8 @@ class Plan:
     dev: str | None
     lexicon: list[str]
     one_hot: bool
+    problex: bool
+    affixes: bool
     sizes: dict[str, int]
     settings: dict[str, Any]
     save: str
@@ -245,11 +260,12 @@ def make_plan(args: argparse.Namespace, kind: str | None, file: str | None) -> P
     if kind is None:
         kind = "hmm"
         if args.crf:
-            kind = "crf_neural" if args.rnn_dim or args.lexicon else "crf_backprop"
+            kind = "crf_neural" if args.rnn_dim or args.lexicon or args.problex else "crf_backprop"
     elif args.crf and kind == "hmm":
         raise InputError("--crf does not go with --model hmm")
-    if kind in ("hmm", "crf") and args.lexicon:
-        raise InputError(f"--lexicon does not go with a model of kind {kind}, whose words are one-hot")
+    features = [flag for flag in ("lexicon", "problex", "affixes") if getattr(args, flag)]
+    if kind in ("hmm", "crf") and features:
+        raise InputError(f"--{features[0]} does not go with a model of kind {kind}, whose words are one-hot")
 
     defaults = dict(HOMEWORK, optimizer="adamw" if kind == "crf_neural" else "sgd") if homework else TUNED[kind]
     given = {field.name: getattr(args, field.name, None) for field in fields(Settings)}
@@ -268,13 +284,21 @@ def make_plan(args: argparse.Namespace, kind: str | None, file: str | None) -> P
         if of_input is None:
             raise InputError(f"{args.input}: its name has no prefix to tell the training corpus by; say --train NAME")
         train = [of_input + "sup"]
-    parts = [kind, "+".join(Path(name).name for name in train), *([Path(args.lexicon).stem] if args.lexicon else [])]
+    names = [*(Path(name).stem for name in args.lexicon), *(flag for flag in features if flag != "lexicon")]
+    parts = [
+        kind,
+        "+".join(Path(name).name for name in train),
+        *(["one_hot"] if args.one_hot and names else []),
+        *names,
+    ]
     return Plan(
         kind=kind,
         train=train,
         dev=args.dev,
-        lexicon=[args.lexicon] if args.lexicon else [],
-        one_hot=args.one_hot or not args.lexicon,
+        lexicon=args.lexicon,
+        one_hot=args.one_hot or not features,
+        problex=args.problex,
+        affixes=args.affixes,
         sizes=sizes if kind == "crf_neural" else {},
         settings=settings,
         save=args.save or file or "_".join(parts) + ".model",

@@ -5,16 +5,11 @@ from __future__ import annotations
 import runtime  # noqa: F401  before torch
 
 import argparse
-import hashlib
 import json
 import math
 import os
-import signal
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,14 +28,11 @@ from corpus import (
     write_whole,
 )
 from decoders import Tagging, decoder, tag_corpus
-from integerize import Integerizer
-from lexicon import Lexicon, look_up, read_lexicon
-from options import Plan, find, make_plan, model_argument, parser, prefix
-from tagger import Tagger, read_tensors, tagger_class
-from training import Interrupted, Settings, State, Trainer
-
-RESTARTS_BELOW = 20_000  # training tokens; a small corpus is soon trained on again, and needs it more
-DEFAULT_RESTARTS = 4
+from learn import load_or_train, output_files, require_writable, say
+from options import find, parser
+from tagger import Tagger
+from training import Interrupted
+from word_features import look_up
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,197 +118,6 @@ def read_input(args: argparse.Namespace) -> list[Sentence]:
         data = sys.stdin.buffer.read() if sys.stdin else b""  # there is none where it is closed
         return parse_corpus(decode_lines(data, "standard input"), "standard input", args.untagged)
     return read_corpus(find(args.input, "data"), args.untagged)
-
-
-def output_files(args: argparse.Namespace, model: Path) -> dict[str, Path]:
-    """Where the tagging and the scores go; nowhere for standard input, unless options say so."""
-    if args.input == "-" and not args.output_file:
-        return {}
-    stem = model.with_suffix("") if model.suffix else model
-    default = f"{stem}_{Path(args.input).stem if args.input != '-' else 'stdin'}"
-    return {
-        "output": Path(args.output_file or default + ".output"),
-        "eval": Path(args.eval_file or default + ".eval"),
-    }
-
-
-def require_writable(file: str | Path | None) -> None:
-    """Find out now, not after an hour of training. Raises InputError."""
-    if file is None:
-        return
-    folder = Path(file).parent
-    if Path(file).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{file}: cannot be written")
-
-
-def require_writable_model(file: str | Path) -> None:
-    """The same of a model file, which would take the place of a device or pipe."""
-    require_writable(file)
-    if Path(file).exists() and not Path(file).is_file():
-        raise InputError(f"{file}: no model can be written to a device or pipe")
-
-
-# Training and loading
-
-
-def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[Tagger, Path]:
-    """The tagger, and the file it is in: loaded where --model is a file and there is nothing to train, else trained.
-
-    Raises:
-        InputError: something is wrong with what the user gave.
-        Interrupted: Ctrl-C or SIGTERM came while training; there is a checkpoint.
-    """
-    kind, file = model_argument(args)
-    state = initial = None
-    if args.checkpoint:
-        header, _ = read_tensors(args.checkpoint)
-        if "checkpoint" in header:
-            state, plan, trained_on = load_checkpoint(args.checkpoint)
-            plan = replace(plan, save=args.save or plan.save)
-            initial = Tagger.load(plan.start) if plan.start else None
-        else:
-            initial = Tagger.load(args.checkpoint)
-    if state is None:
-        if kind is None and not args.train and not args.checkpoint:
-            if file is None:
-                raise InputError(
-                    "say --model KIND to train a model, or --model FILE to load one (--help shows examples)"
-                )
-            return Tagger.load(file), Path(file)
-        plan = make_plan(args, kind or (initial.kind if initial and not args.crf else None), file)
-        if initial and initial.kind != plan.kind:
-            raise InputError(f"{args.checkpoint}: a model of kind {initial.kind}, not {plan.kind}")
-    elif kind not in (None, plan.kind):
-        raise InputError(f"{args.checkpoint}: a checkpoint of a {plan.kind}, not of a {kind}")
-    require_writable_model(plan.save)
-    for output in (args.metrics, *output_files(args, Path(plan.save)).values()):
-        require_writable(output)
-
-    training = [sentence for name in plan.train for sentence in read_corpus(find(name, "data"))]
-    training, dev, which = split_dev(args, plan, training, sentences)
-    tagset, lexicon = features(plan, training) if initial is None else (initial.tagset, initial.lexicon)
-    integerized = IntegerizedCorpus(training, lexicon.vocab, tagset, training=True)
-    watched = IntegerizedCorpus(dev, lexicon.vocab, tagset)
-    corpora = fingerprint(training, dev)
-    if state is not None and corpora != trained_on:
-        raise InputError(f"{args.checkpoint}: {' '.join(plan.train)} or {which} is not what it was trained with")
-
-    def make_tagger() -> Tagger:
-        if initial is not None:
-            return initial
-        return tagger_class(plan.kind)(tagset, lexicon, **plan.sizes)
-
-    small = integerized.tokens < RESTARTS_BELOW and initial is None and tagger_class(plan.kind).trained_by == "gradient"
-    settings = Settings(**{"restarts": DEFAULT_RESTARTS if small else 0, **plan.settings})
-    watches_tags = settings.loss == "viterbi_error" or not tagger_class(plan.kind).generative
-    if watches_tags and not (watched.tags >= 0).any():
-        raise InputError(f"{which}: no tag in it that was seen in training, so nothing to watch; say --dev NAME")
-    say(args, f"early stopping watches {which}")
-    with stop_on_signals() as stop_requested:
-        trainer = Trainer(make_tagger, integerized, watched, settings, state, stop_requested, args.device, args.quiet)
-        try:
-            tagger = trainer.run()
-        except Interrupted:
-            checkpoint = f"{plan.save}.checkpoint"
-            trainer.state.save(checkpoint, plan=plan.to_dict(), trained_on=corpora)
-            done = f"interrupted after {trainer.state.sentences:,} sentences"
-            print(f"{done}; --checkpoint {checkpoint} goes on", file=sys.stderr)
-            raise
-    tagger.more = remembered(plan, which, trainer.state, training, tagger)
-    tagger.save(plan.save, **tagger.more)
-    return tagger, Path(plan.save)
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether Ctrl-C or SIGTERM came; a second one ends the program at once."""
-    received: list[int] = []
-
-    def receive(number: int, frame: Any) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def load_checkpoint(path: str) -> tuple[State, Plan, str]:
-    """Where an interrupted training stood, what was planned, and the fingerprint of its corpora. Raises InputError."""
-    state, more = State.load(path)
-    try:
-        plan = Plan.from_dict(more["plan"])
-        tagger_class(plan.kind), Settings(**plan.settings)
-        return state, plan, more["trained_on"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a checkpoint that this tag.py can go on with: {error}") from None
-
-
-def fingerprint(*corpora: list[Sentence]) -> str:
-    """A hash that tells these corpora from others."""
-    return hashlib.sha256("\n\n".join("\n".join(map(str, corpus)) for corpus in corpora).encode()).hexdigest()
-
-
-def split_dev(
-    args: argparse.Namespace, plan: Plan, training: list[Sentence], sentences: list[Sentence]
-) -> tuple[list[Sentence], list[Sentence], str]:
-    """The training corpus, the development corpus, and the name of the latter."""
-    if plan.dev:
-        return training, read_corpus(find(plan.dev, "data")), plan.dev
-    if Path(args.input).name.endswith("dev") and any(tag is not None for s in sentences for tag in s.tags):
-        return training, sentences, args.input
-    of_input = prefix(args.input)
-    if of_input:
-        try:
-            of_prefix = find(of_input + "dev", "data")
-        except InputError:
-            pass
-        else:
-            return training, read_corpus(of_prefix), of_input + "dev"
-    held_out = max(1, len(training) // 10)
-    if held_out == len(training):
-        raise InputError(f"{' '.join(plan.train)}: one sentence is too little to train on and to watch; say --dev NAME")
-    return (
-        training[:-held_out],
-        training[-held_out:],
-        "the last tenth of the training sentences, which are not trained on",
-    )
-
-
-def features(plan: Plan, training: list[Sentence]) -> tuple[Integerizer, Lexicon]:
-    """The tagset and the word features that a training corpus gives."""
-    tagset = Integerizer(sorted({tag for sentence in training for tag in sentence.tags if tag is not None}))
-    if not len(tagset):
-        raise InputError(f"{' '.join(plan.train)}: no tagged token to train on")
-    vectors = [read_lexicon(find(name, "lexicons")) for name in plan.lexicon]
-    return tagset, Lexicon.from_corpus(training, vectors=vectors, one_hot=plan.one_hot)
-
-
-def remembered(plan: Plan, dev: str, state: State, training: list[Sentence], tagger: Tagger) -> dict[str, Any]:
-    """What the model file holds beside the model: where it comes from, and tags for words of impossible sentences."""
-    tags = Counter(tag for sentence in training for tag in sentence.tags if tag is not None)
-    by_word: dict[str, Counter[str]] = {}
-    for sentence in training:
-        for word, tag in zip(sentence.words, sentence.tags):
-            if tag is not None:
-                by_word.setdefault(word, Counter())[tag] += 1
-    return dict(
-        train=plan.train,
-        dev=dev,
-        commonest_tag=tags.most_common(1)[0][0],
-        commonest_tags={word: counts.most_common(1)[0][0] for word, counts in by_word.items()},
-        training=dict(
-            train_seconds=state.seconds,
-            train_tokens_per_second=state.tokens / max(state.step_seconds, 1e-9),
-            epochs=state.epochs,
-            seed=plan.settings.get("seed", 0),
-            history=state.history,
-        ),
-    )
 
 
 # After
@@ -407,11 +208,6 @@ def append(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-
-
-def say(args: argparse.Namespace, message: str) -> None:
-    if not args.quiet:
-        print(message, file=sys.stderr)
 
 
 def warn(message: str) -> None:

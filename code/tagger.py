@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from chain import LinearChain
 from corpus import Batch, InputError
 from integerize import Integerizer
-from lexicon import Lexicon, WordVectors
+from lexicon import Lexicon
 
 VERSION = 1
 FORMAT = "neuralization"
@@ -93,16 +93,12 @@ class Tagger(nn.Module):
 
     def save(self, path: str | Path, **more: Any) -> None:
         """Write the model, whole or not at all; `more` comes back as `tagger.more`."""
-        lexicon = self.lexicon
         header = dict(
             version=VERSION,
             kind=self.kind,
             tagset=list(self.tagset),
             sizes=self.sizes,
-            training_counts=lexicon.training_counts,
-            untagged_words=list(lexicon.untagged_words),
-            one_hot=lexicon.one_hot,
-            vectors=[block.words for block in lexicon.pretrained()],
+            lexicon=self.lexicon.config(),
             more=more,
         )
         write_tensors(path, self.state_dict(), header)
@@ -118,20 +114,18 @@ class Tagger(nn.Module):
         try:
             if header["version"] != VERSION:
                 raise InputError(f"{path}: a model file of version {header['version']}, this program reads {VERSION}")
-            matrices = [
-                tensors[f"lexicon.blocks.{i + header['one_hot']}.matrix"] for i in range(len(header["vectors"]))
-            ]
-            if any(len(words) != len(matrix) for words, matrix in zip(header["vectors"], matrices)):
-                raise ValueError("a lexicon has another number of words than of vectors")
             if not all(isinstance(tag, str) for tag in header["tagset"]):
                 raise TypeError("a tag is no string")
-            lexicon = Lexicon(
-                {str(word): int(count) for word, count in header["training_counts"].items()},
-                header["untagged_words"],
-                [WordVectors(words, matrix) for words, matrix in zip(header["vectors"], matrices)],
-                bool(header["one_hot"]),
-            )
-            tagger = tagger_class(header["kind"])(Integerizer(header["tagset"]), lexicon, **header["sizes"])
+            with torch.device("meta"):  # shapes without memory: a header may claim any size
+                claimed = {name: tensor.shape for name, tensor in cls._from_header(header).state_dict().items()}
+            wrong = [
+                name
+                for name in {**claimed, **tensors}
+                if claimed.get(name) != getattr(tensors.get(name), "shape", None)
+            ]
+            if wrong:
+                raise ValueError(f"its header and its tensor {wrong[0]} do not agree")
+            tagger = cls._from_header(header)
             tagger.load_state_dict(tensors)
             tagger.more = dict(header["more"])
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
@@ -141,6 +135,12 @@ class Tagger(nn.Module):
                 f"{path}: not a model file: {type(error).__name__}: {str(error).splitlines()[0]}"
             ) from None
         return tagger.eval()
+
+    @staticmethod
+    def _from_header(header: Mapping[str, Any]) -> Tagger:
+        """The model that a file's header describes, its tensors not yet loaded."""
+        lexicon = Lexicon.from_config(header["lexicon"])
+        return tagger_class(header["kind"])(Integerizer(header["tagset"]), lexicon, **header["sizes"])
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -154,6 +154,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mappi
     try:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, partial, {FORMAT: json.dumps(header)})
+        os.chmod(partial, 0o644)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be written: {error}") from None

@@ -12,6 +12,7 @@ interrupted. Models that are trained by counting (the HMM) run expectation maxim
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -152,6 +153,8 @@ class Trainer:
         self.make_tagger, self.training, self.dev, self.settings = make_tagger, training, dev, settings
         self.resuming, self.state = state is not None, state or State()
         self.stop_requested, self.device, self.quiet = stop_requested, device, quiet
+        # None: no bar where standard error is no terminal
+        self.no_bar = True if quiet or os.environ.get("TQDM_DISABLE") else None
 
     def run(self) -> Tagger:
         """The trained model, with the weights that did best on the development corpus.
@@ -163,15 +166,16 @@ class Trainer:
             torch.manual_seed(self.settings.seed + 1000 * self.state.attempt)
             tagger = self.make_tagger().to(self.device)
             self.count(tagger) if tagger.trained_by == "counts" else self.descend(tagger)
+            tagger.eval()
             if self.settings.restarts == 0:
-                return tagger.eval()
+                return tagger
             loss = self.timed(lambda: evaluation.cross_entropy(tagger, self.training).conditional)
             if loss < self.state.winner_loss:
                 self.state.winner_loss = loss
                 self.state.put("winner", tagger.state_dict())
             if self.state.attempt == self.settings.restarts or self.state.winner_loss < GOOD_ENOUGH:
                 tagger.load_state_dict(self.state.part("winner"))
-                return tagger.eval()
+                return tagger
             self.say(f"attempt {self.state.attempt + 1}: {loss:.4f} nats a token on the training corpus; another start")
             self.state = self.state.next_attempt()
 
@@ -187,7 +191,7 @@ class Trainer:
             order = self.restore(tagger, optimizer)
         bar = tqdm(
             total=settings.max_steps, initial=state.sentences, desc=f"training {tagger.kind}", unit=" sentences",
-            disable=True if self.quiet else None, leave=False, mininterval=0.5,
+            disable=self.no_bar, leave=False, mininterval=0.5,
         )  # fmt: skip
         tagger.train()
         with bar:
@@ -262,11 +266,11 @@ class Trainer:
         batches = self.training.by_length(evaluation.BATCH)
         while state.sentences < settings.max_steps:
             began = time.perf_counter()
+            # the same words are taken for novel in every iteration, so that all climb on one text
+            torch.manual_seed(settings.seed)
             tagger.train()
             total = None
-            for sentences in tqdm(
-                batches, desc="counting", unit=" batches", disable=True if self.quiet else None, leave=False
-            ):
+            for sentences in tqdm(batches, desc="counting", unit=" batches", disable=self.no_bar, leave=False):
                 counts, _ = tagger.e_step(self.training.batch(sentences).to(self.device))
                 total = counts if total is None else type(counts)(*(old + new for old, new in zip(total, counts)))
                 if self.stop_requested():

@@ -1,4 +1,4 @@
-"""Running English text -> sentences -> tokens in the style of the Penn Treebank, as the corpora of this course have them.
+"""Running English text -> sentences -> tokens in the style of the Penn Treebank, as this course's corpora have them.
 
 Sentences are split by a rule (end mark, blank, capital; not after an abbreviation or an initial); tokens by NLTK's
 Treebank tokenizer. Typographic quotes, dashes and ellipses are first written as the treebanks write them.
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from nltk.tokenize.treebank import TreebankWordTokenizer
 
 ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof rev hon st sr jr gen col capt lt sgt maj adm gov sen rep pres messrs vs etc cf ca al fig figs no nos
-    vol vols pp ed eds trans inc ltd co corp dept univ jan feb mar apr jun jul aug sept sep oct nov dec mt ft approx
-    e.g i.e viz u.s u.k ph.d b.c a.d a.m p.m""".split()
+    """mr mrs ms dr prof rev hon st sr jr gen col capt lt sgt maj adm gov sen rep pres messrs vs etc cf ca al fig
+    figs no nos vol vols pp ed eds trans inc ltd co corp dept univ jan feb mar apr jun jul aug sept sep oct nov dec
+    mt ft approx e.g i.e viz u.s u.k ph.d b.c a.d a.m p.m""".split()
 )
 END_OF_SENTENCE = re.compile(r"""([.!?]+["')\]”’]*)\s+(?=["'(\[“‘]*[A-Z0-9À-ÖØ-Þ])""")
 LAST_WORD = re.compile(r"([\w.]+)$")
@@ -48,6 +48,6 @@ def _is_abbreviation(text: str) -> bool:
 
 
 def tokens(sentence: str) -> list[str]:
-    """Penn Treebank tokens of one sentence: clitics, punctuation and quotes split off, brackets as -LRB- and the like."""
+    """Penn Treebank tokens of one sentence: clitics, punctuation, quotes split off, brackets as -LRB- and the like."""
     sentence = EN_DASH_BETWEEN_WORDS.sub(" -- ", sentence.translate(AS_IN_TREEBANKS)).replace("–", "-")
     return _tokenizer.tokenize(sentence, convert_parentheses=True)

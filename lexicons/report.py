@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT / "code"))
 import torch  # noqa: E402
 
 from corpus import read_corpus  # noqa: E402
-from lexicon import OOL, SPECIAL_ROWS, WordVectors, look_up, read_lexicon  # noqa: E402
+from word_features import look_up  # noqa: E402
+from word_vectors import SPECIAL_ROWS, WordVectors, read_lexicon  # noqa: E402
 
 README = FOLDER / "README.md"
 BEGIN, END = "<!-- report -->", "<!-- /report -->"
@@ -138,7 +139,7 @@ def coverage_table(lexicons: dict[str, WordVectors], corpora: dict[str, Path]) -
         by_vocabulary.setdefault(frozenset(vectors.words), []).append(name)
     rows = []
     for vocabulary, names in by_vocabulary.items():
-        index = dict.fromkeys(vocabulary - {OOL, *SPECIAL_ROWS.values()}, True)
+        index = dict.fromkeys(vocabulary - set(SPECIAL_ROWS), True)
         for corpus, path in corpora.items():
             counts = Counter(word for sentence in read_corpus(path) for word in sentence.words)
             rows.append((", ".join(f"`{name}`" for name in names), f"`{corpus}`", *coverage(counts, index)))

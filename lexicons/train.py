@@ -41,7 +41,8 @@ LEXICONS = {
 COPIES = {
     "(": "-LRB-", ")": "-RRB-", "[": "-LSB-", "]": "-RSB-", "{": "-LCB-", "}": "-RCB-",
     "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}", "-LRB-": "(", "-RRB-": ")",
-    '"': "''", "“": "``", "”": "''", "‘": "`", "’": "'", "`": "'", "``": '"', "''": '"', "—": "--", "–": "--", "…": "...",
+    '"': "''", "“": "``", "”": "''", "‘": "`", "’": "'", "`": "'", "``": '"', "''": '"',
+    "—": "--", "–": "--", "…": "...",
 }  # fmt: skip
 
 
@@ -88,7 +89,8 @@ def write_with_vocabulary(tokens: Path, out: Path, rows: int) -> None:
     vocabulary = {word: word for word in ranked[:rows]}
     covered = sum(counts[word] for word in vocabulary)
     print(
-        f"{counts.total():,} tokens (with BOS, EOS), {len(counts):,} types; {rows:,} rows cover {covered / counts.total():.2%}"
+        f"{counts.total():,} tokens (with BOS, EOS), {len(counts):,} types; "
+        f"{rows:,} rows cover {covered / counts.total():.2%}"
     )
     partial = out.with_suffix(".partial")
     with tokens.open(encoding="utf-8") as source, partial.open("w", encoding="utf-8") as file:

@@ -358,8 +358,14 @@ def test_shuffled(N: int, size: int) -> None:
         assert len(batches) <= N // size + 1 + N // (16 * size)
         spread = [int(corpus.lengths[batch].max() - corpus.lengths[batch].min()) for batch in batches]
         assert sum(spread) / len(spread) < 3 < int(corpus.lengths.max() - corpus.lengths.min())
-        first = [int(corpus.lengths[batch][0]) for batch in batches]
-        assert first != sorted(first)  # the batches themselves are in random order
+
+
+def test_shuffled_batches_are_in_random_order() -> None:
+    """They were sorted by length to be cut; short sentences must not always come first."""
+    corpus = integerized(lines_of_lengths(1, 60))
+    torch.manual_seed(0)
+    first = [int(corpus.lengths[batch][0]) for batch in corpus.shuffled(4)]
+    assert len(first) == 15 and first != sorted(first)
 
 
 def test_shuffled_is_a_function_of_torchs_generator() -> None:

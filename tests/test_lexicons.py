@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lexicon import OOL, SPECIAL_ROWS, WordVectors, read_lexicon
+from word_vectors import SPECIAL_ROWS, WordVectors, read_lexicon
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "lexicons"
@@ -53,7 +53,7 @@ def test_rows_and_dimensions_are_as_promised(path: Path, lexicons: dict[Path, Wo
     vectors = lexicons[path]
     # as many as the file has: no row is there twice, and none of the special ones had to be made up
     assert (len(vectors.words), tuple(vectors.matrix.shape)) == (rows, (rows, dims))
-    assert {OOL, *SPECIAL_ROWS.values()} <= set(vectors.words)
+    assert set(SPECIAL_ROWS) <= set(vectors.words)
     assert rows <= MOST_ROWS
     assert dims == int(path.stem.rpartition("-")[2])
     assert path.stat().st_size <= LARGEST_FILE
@@ -63,7 +63,7 @@ def test_rows_and_dimensions_are_as_promised(path: Path, lexicons: dict[Path, Wo
 def test_vectors_are_scaled_and_special_rows_trained(path: Path, lexicons: dict[Path, WordVectors]):
     vectors = lexicons[path]
     assert vectors.matrix.square().mean().item() == pytest.approx(1.0, abs=0.02)
-    special = torch.stack([vectors.matrix[vectors.words.index(word)] for word in (OOL, *SPECIAL_ROWS.values())])
+    special = torch.stack([vectors.matrix[vectors.words.index(word)] for word in SPECIAL_ROWS])
     assert len(special.unique(dim=0)) == 3
     # what read_lexicon makes up is the mean of all rows, nearly 0; a trained row is as long as others
     assert (special.square().mean(dim=1) > 0.05).all()
@@ -116,8 +116,8 @@ def test_neighbours_by_hand():
 
 def test_a_vocabulary_of_its_own_gets_rows_of_its_own(tmp_path: Path):
     (tmp_path / "endev").write_text("The/D bird/N sings/V\n", encoding="utf-8")
-    same = [WordVectors([*words, OOL, "BOS", "EOS"], torch.zeros(len(words) + 3, 1)) for words in (["the"], ["the"])]
-    other = WordVectors(["bird", "sings", OOL, "BOS", "EOS"], torch.zeros(5, 1))
+    same = [WordVectors([*words, "OOL", "BOS", "EOS"], torch.zeros(len(words) + 3, 1)) for words in (["the"], ["the"])]
+    other = WordVectors(["bird", "sings", "OOL", "BOS", "EOS"], torch.zeros(5, 1))
     corpora = {"endev": tmp_path / "endev"}
     table = report.coverage_table(dict(zip(("a", "b", "c"), (*same, other))), corpora)
     assert table.splitlines()[2:] == [

@@ -34,8 +34,10 @@ from crf_backprop import ConditionalRandomFieldBackprop
 from crf_neural import ConditionalRandomFieldNeural, sigmoid_rnn
 from hmm import FIRST_WORD, Counts, HiddenMarkovModel
 from integerize import Integerizer
-from lexicon import Lexicon, WordVectors
+from lexicon import Lexicon
 from tagger import FORMAT, KINDS, Tagger, read_tensors, tagger_class, write_tensors
+from word_features import Pretrained
+from word_vectors import WordVectors
 
 TINY = 1e-10
 TAGS = ["D", "N", "V"]
@@ -95,7 +97,7 @@ def vector(tagger: Tagger, word: str) -> np.ndarray:
     parts = []
     if tagger.lexicon.one_hot:
         parts.append(handout.one_hot_vector(word, training))
-    for block in tagger.lexicon.pretrained():
+    for block in [block for block in tagger.lexicon.blocks if isinstance(block, Pretrained)]:
         rows = dict(zip(VECTORS.words, VECTORS.matrix.tolist()))
         parts.append(handout.pretrained_vector(word, rows, block.oov.detach().numpy(), known))
     return np.concatenate(parts)
@@ -233,7 +235,7 @@ def test_emission_weights(features: str) -> None:
     """W^B[t, w] = theta_t . w (eq. 42)."""
     tagger = make_tagger("crf_backprop", features)
     batch = make_batch(tagger)
-    weights = tagger.emission_weights(batch)
+    weights = tagger.emission_weights(tagger.lexicon.features(batch))
     for b, words in enumerate(batch.words):
         close(weights[b, : len(words)], literal(tagger, words).tables().emit)
 
@@ -754,9 +756,18 @@ def setting(name: str, value: Any) -> Change:
     return lambda header, tensors: header.__setitem__(name, value)
 
 
+def block(header: Header) -> dict[str, Any]:
+    """The pretrained block, as the header describes it."""
+    return header["lexicon"]["blocks"][0]
+
+
 CORRUPTIONS: dict[str, Change] = {
     **{f"no {name}": lambda header, _, name=name: header.pop(name) for name in
-       ("version", "kind", "tagset", "sizes", "training_counts", "untagged_words", "one_hot", "vectors", "more")},
+       ("version", "kind", "tagset", "sizes", "lexicon", "more")},
+    **{f"no {name} in the lexicon": lambda header, _, name=name: header["lexicon"].pop(name) for name in
+       ("training_counts", "untagged_words", "one_hot", "blocks")},
+    **{f"no {name} of a block": lambda header, _, name=name: block(header).pop(name) for name in
+       ("kind", "words", "dim")},
     "another version": setting("version", 999),
     "unknown kind": setting("kind", "nonsense"),
     "kind is a list": setting("kind", ["crf"]),
@@ -765,21 +776,24 @@ CORRUPTIONS: dict[str, Change] = {
     "a tag twice": setting("tagset", ["D", "N", "D"]),
     "tagset is a number": setting("tagset", 3),
     "tags are numbers": setting("tagset", [1, 2, 3]),
-    "counts are a list": setting("training_counts", ["the"]),
-    "a count is a word": lambda header, _: header["training_counts"].update(the="many"),
-    "a count is infinite": lambda header, _: header["training_counts"].update(the=math.inf),
-    "too many words": lambda header, _: header["training_counts"].update(another=1),
-    "untagged words are a number": setting("untagged_words", 7),
+    "counts are a list": lambda header, _: header["lexicon"].update(training_counts=["the"]),
+    "a count is a word": lambda header, _: header["lexicon"]["training_counts"].update(the="many"),
+    "a count is infinite": lambda header, _: header["lexicon"]["training_counts"].update(the=math.inf),
+    "too many words": lambda header, _: header["lexicon"]["training_counts"].update(another=1),
+    "untagged words are a number": lambda header, _: header["lexicon"].update(untagged_words=7),
     "unknown size": lambda header, _: header["sizes"].update(depth=3),
     "negative size": lambda header, _: header["sizes"].update(rnn_dim=-1),
     "size is a word": lambda header, _: header["sizes"].update(rnn_dim="two"),
     "another size": lambda header, _: header["sizes"].update(rnn_dim=9),
     "sizes are a list": setting("sizes", [1, 2]),
-    "a lexicon without OOL": lambda header, _: header["vectors"][0].remove("OOL"),
-    "a lexicon with too few words": lambda header, _: header["vectors"][0].pop(1),
-    "a lexicon with too many words": lambda header, _: header["vectors"][0].append("another"),
-    "too few lexicons": setting("vectors", []),
-    "too many lexicons": lambda header, _: header["vectors"].append(["OOL", "BOS", "EOS"]),
+    "a lexicon without OOL": lambda header, _: block(header)["words"].remove("OOL"),
+    "a lexicon with too few words": lambda header, _: block(header)["words"].pop(1),
+    "a lexicon with too many words": lambda header, _: block(header)["words"].append("another"),
+    "too few lexicons": lambda header, _: header["lexicon"].update(blocks=[]),
+    "too many lexicons": lambda header, _: header["lexicon"]["blocks"].append(dict(block(header))),
+    "a block of no kind": lambda header, _: block(header).update(kind="nonsense"),
+    "a block of another kind": lambda header, _: block(header).update(kind="affixes"),
+    "a block of a vast dimension": lambda header, _: block(header).update(dim=10**15),
     "more is a number": setting("more", 5),
     "no M": lambda _, tensors: tensors.pop("M"),
     "M of another shape": lambda _, tensors: tensors.update(M=tensors["M"].T.contiguous()),

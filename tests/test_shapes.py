@@ -50,16 +50,18 @@ def exercise_logsumexp() -> None:
 
 
 def small_corpus(training: bool = True):
-    """The integerized corpus of LINES, and a lexicon with one-hot and pretrained features."""
+    """The integerized corpus of LINES, and a lexicon with every kind of word features."""
     import torch
 
     from corpus import IntegerizedCorpus, parse_sentence
     from integerize import Integerizer
-    from lexicon import Lexicon, WordVectors
+    from lexicon import Lexicon
+    from word_vectors import WordVectors
 
     sentences = [parse_sentence(line, "test") for line in LINES]
     words = ["OOL", "BOS", "EOS", "the", "dog"]
-    lexicon = Lexicon.from_corpus(sentences, vectors=[WordVectors(words, torch.randn(5, 3))], one_hot=True)
+    vectors = [WordVectors(words, torch.randn(5, 3))]
+    lexicon = Lexicon.from_corpus(sentences, vectors, one_hot=True, tag_frequencies=True, word_shapes=True)
     return IntegerizedCorpus(sentences, lexicon.vocab, Integerizer(["D", "N", "V"]), training), lexicon
 
 
@@ -88,7 +90,7 @@ def exercise_corpus() -> None:
 def exercise_lexicon() -> None:
     import torch
 
-    from lexicon import read_lexicon
+    from word_vectors import read_lexicon
 
     corpus, lexicon = small_corpus()
     batch = corpus.batch(torch.arange(5))
@@ -243,7 +245,7 @@ def wrong_calls() -> list[Callable[[], object]]:
     from chain import LinearChain
     from corpus import Batch, parse_sentence
     from crf_neural import sigmoid_rnn, sum_of_sigmoids
-    from lexicon import WordVectors
+    from word_vectors import WordVectors
 
     zeros, lengths = torch.zeros, torch.tensor([2, 1])
     good = [zeros(2, 3), zeros(2, 2, 3), zeros(3, 3), zeros(2, 3), lengths]

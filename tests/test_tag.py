@@ -6,6 +6,7 @@ traceback, signals, pipes, another hash seed) is shown by one.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -14,6 +15,7 @@ import pickle
 import random
 import re
 import signal
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -362,6 +364,36 @@ def test_progress(call: Call) -> None:
     for (_, entropy, perplexity), look in zip(found, metrics()["history"]):
         assert float(entropy) == pytest.approx(look["loss"], abs=1e-4)
         assert float(perplexity) == pytest.approx(math.exp(look["loss"]), rel=1e-3)
+
+
+@unix
+@pytest.mark.parametrize(
+    "arguments, environment, bars",
+    [
+        ([], {}, True),
+        (["-q"], {}, False),
+        ([], {"TQDM_DISABLE": "1"}, False),
+    ],
+)  # fmt: skip
+def test_progress_bars(arguments: list[str], environment: dict[str, str], bars: bool, folder: Path) -> None:
+    """On a terminal, unless they are not wanted."""
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, CODE / "tag.py", "toydev", "--model", "hmm", "--threads", "1", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment_with(**environment)
+    ) as run:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # which is how the end of a terminal shows
+            while piece := os.read(ours, 4096):
+                shown += piece
+    os.close(ours)
+    assert run.returncode == 0 and (b"%|" in shown) == bars, shown
 
 
 def test_verbose(call: Call, folder: Path) -> None:
@@ -755,6 +787,7 @@ HOMEWORK = dict(lr=0.05, batch_size=30, max_steps=50_000, eval_interval=2_000, t
         (["--crf", "--rnn_dim", "8"], "crf_neural", {"rnn_dim": 8}),
         (["--crf", "-l", "words-50.txt"], "crf_neural", {"rnn_dim": 0}),
         (["--crf", "-l", "words-50.txt", "-r", "3"], "crf_neural", {"rnn_dim": 3}),
+        (["--crf", "--problex"], "crf_neural", {"rnn_dim": 0}),
     ],
 )
 def test_homework_kind_and_defaults(flags: list[str], kind: str, sizes: dict[str, int]) -> None:
@@ -766,7 +799,9 @@ def test_homework_kind_and_defaults(flags: list[str], kind: str, sizes: dict[str
     if kind == "crf_backprop":  # SGD at a constant rate, on the sum over the minibatch
         assert (settings.optimizer, settings.sum_over_batch) == ("sgd", True)
         assert settings.learning_rate(0) == settings.learning_rate(49_000) == 0.05
-    assert plan.lexicon == (["words-50.txt"] if "-l" in flags else []) and plan.one_hot == ("-l" not in flags)
+    assert plan.lexicon == (["words-50.txt"] if "-l" in flags else []) and plan.one_hot == (
+        not {"-l", "--problex"} & {*flags}
+    )
 
 
 def test_homework_flags_are_taken() -> None:
@@ -1033,6 +1068,18 @@ def test_another_process_gives_the_same(call: Call) -> None:
     for header in (one, other):
         header["more"].pop("training")  # which takes its time
     assert one == other
+
+
+def test_restarts(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small training corpus is trained on five times, a large one once, and --restarts goes before that."""
+
+    def attempts(*arguments: str) -> int:
+        call("toydev", "--model", "crf_neural", "--max_steps", "20", *arguments, "--metrics", "m.json")
+        return len({look["attempt"] for look in metrics()["history"]})
+
+    assert attempts() == 5 and attempts("--restarts", "1") == 2
+    monkeypatch.setattr(tag, "RESTARTS_BELOW", 100)
+    assert attempts() == 1
 
 
 # As a program

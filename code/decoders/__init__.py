@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from chain import ImpossibleError, LinearChain
-from corpus import Batch, IntegerizedCorpus
+from corpus import IntegerizedCorpus
 from tagger import Tagger
 
 
@@ -32,7 +32,7 @@ class Decoding:
     relaxed_energy: Float[Tensor, "B"] | None = None
 
 
-Decoder = Callable[[Tagger, Batch, LinearChain | None], Decoding]
+Decoder = Callable[..., Decoding]  # of (tagger, batch, chain=None)
 
 
 def decoder(name: str) -> Decoder:

@@ -1,8 +1,8 @@
 """Put measured tables into documents: `python writeup/experiments/fill.py [--check]`.
 
 What stands in a document between `<!-- BEGIN NAME PART -->` and `<!-- END -->` is replaced by a part of
-writeup/results/NAME.md, so that no number in a document is typed by hand. PART is the number of a table (from 1), or how a
-paragraph begins. With --check nothing is written, and the exit status is 1 where they differ.
+writeup/results/NAME.md, so that no number in a document is typed by hand. PART is the number of a table (from 1), or
+how a paragraph begins. With --check nothing is written, and the exit status is 1 where they differ.
 """
 
 from __future__ import annotations

@@ -42,9 +42,10 @@ import options
 from corpus import IntegerizedCorpus, read_corpus
 from decoders import decoder, tag_corpus
 from integerize import Integerizer
-from lexicon import Lexicon, read_lexicon
+from lexicon import Lexicon
 from tagger import Tagger, tagger_class
 from training import Settings, Trainer
+from word_vectors import read_lexicon
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
 """Put measured tables into documents: `python writeup/experiments/fill.py [--check]`.
 
 What stands in a document between `<!-- BEGIN NAME PART -->` and `<!-- END -->` is replaced by a part of
-writeup/results/NAME.md, so that no number in a document is typed by hand. PART is the number of a table (from 1), or
-how a paragraph begins. With --check nothing is written, and the exit status is 1 where they differ.
+writeup/results/NAME.md, so that no number in a document is typed by hand. PART is `all`, the number of a
+table (from 1), or how a paragraph begins. With --check nothing is written, and the exit status is 1 where they differ.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ def filled(text: str, results: Path) -> str:
 
 
 def part_of(result: Path, part: str) -> str:
-    """A table of a result by its number, or a paragraph by its beginning."""
+    """All of a result, a table of it by its number, or a paragraph by its beginning."""
     if not result.exists():
         raise LookupError(f"{result.name}: no such result")
-    paragraphs = [paragraph.strip("\n") for paragraph in result.read_text(encoding="utf-8").split("\n\n")]
+    text = result.read_text(encoding="utf-8")
+    if part == "all":
+        return text.rstrip()
+    paragraphs = [paragraph.strip("\n") for paragraph in text.split("\n\n")]
     tables = [paragraph for paragraph in paragraphs if paragraph.startswith("|")]
     if part.isdecimal() and 1 <= int(part) <= len(tables):
         return tables[int(part) - 1]

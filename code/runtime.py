@@ -8,7 +8,7 @@ import sys
 
 # Threads that wait for each other spin for a moment and then sleep. By default they spin so long that any other program
 # on the machine slows this one down tenfold and more.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 if sys.platform == "linux":
     # Keep freed memory for the next minibatch. Giving it back costs a page fault a page, more than the arithmetic does.

@@ -69,8 +69,8 @@ class LinearChain:
         self.start, self.stop, self.lengths = start, stop, lengths
         self.shared = trans.dim() == 2
         self.padded = not bool(self.mask.all())
-        # where, not multiplication: the padding may hold nan. `trans` is too large to copy: see `transition`
-        self.emit = torch.where(self.mask[:, :, None], emit, 0.0) if self.padded else emit
+        # filled, not multiplied: the padding may hold nan. `trans` is too large to copy: see `transition`
+        self.emit = emit.masked_fill(~self.mask[:, :, None], 0.0) if self.padded else emit
         self.trans = trans
 
     def transition(self, i: int) -> Float[Tensor, "1 k k"] | Float[Tensor, "B k k"]:
@@ -133,8 +133,12 @@ class LinearChain:
     def argmax(self) -> Int[Tensor, "B n"]:
         """A tagging of highest score for each sentence, -1 in the padding. Raises ImpossibleError if none is."""
         with torch.no_grad():
-            tags = viterbi(self) if chain_fast is None else chain_fast.viterbi(self)
-            self._refuse(self.score(tags) == NEG_INF)
+            if chain_fast is not None:
+                tags, score = chain_fast.viterbi(self)
+            else:
+                tags = viterbi(self)
+                score = self.score(tags)
+            self._refuse(score == NEG_INF)
         return tags
 
     @cached_property

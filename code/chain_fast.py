@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NEG_INF = float("-inf")
 # exp(-range) must stay a normal number: e^-87 in float32 and e^-708 in float64, less some room
 LARGEST_RANGE = {torch.float32: 80.0, torch.float64: 600.0}
+LARGEST_STEP = 2**18  # path scores in one step of Viterbi that are best worked out at once: 1 MB of float32
 
 
 @dataclass
@@ -189,37 +190,38 @@ def _exp_space(start, emit, trans, stop, mask, stride: int, backward: bool) -> P
     log_z += first_max + stop_max + of_trans + emit_max.cumsum(dim=1)[row, last] - emit_max[:, 0]
     if not backward:
         return Passes(log_z, emit, left, trans, trans_max, left, mask)
-    inside = mask.T[:, :, None]
+    outside = ~mask.T[:, :, None]
     p = left * (gamma / E)
     norm = p.sum(dim=2, keepdim=True)
-    p = torch.where(inside, p.div_(norm), 0.0)
-    right = torch.where(inside, gamma.div_(norm * log_scale.exp()[:, :, None]), 0.0)
+    p.div_(norm).masked_fill_(outside, 0.0)
+    right = gamma.div_(norm * log_scale.exp()[:, :, None]).masked_fill_(outside, 0.0)
     return Passes(log_z, p.transpose(0, 1), left, trans, trans_max, right, mask)
 
 
 def _sweep_shared(S, E, A, T, last, stride: int, backward: bool) -> tuple[Tensor, Tensor, Tensor]:
     """alpha and gamma side by side: gamma runs over each sentence from its end, so both are one batched product."""
     n, B, k = E.shape
-    position = torch.arange(n, device=E.device)[:, None]
-    mirrored = (last - position).clamp(min=0)
     column = torch.arange(B, device=E.device)
+    mirrored = (last - torch.arange(n, device=E.device)[:, None]).clamp(min=0).mul_(B).add_(column).flatten()
     sides = 2 if backward else 1
-    state = E.new_empty(n, sides, B, k)
+    state = E.new_empty(sides, n, B, k)
     state[0, 0] = S
-    factors, step = E[:, None], A[None]
+    factors, step = E[None], A[None]
     if backward:
-        state[0, 1] = T  # the last emission is in it, as the first is in S
-        factors, step = torch.stack([E, E[mirrored, column]], dim=1), torch.stack([A, A.T])
-    scale = E.new_ones(n, sides, B, 1)
+        state[1, 0] = T  # the last emission is in it, as the first is in S
+        of_end = E.view(n * B, k).index_select(0, mirrored).view(n, B, k)
+        factors, step = torch.stack([E, of_end]), torch.stack([A, A.T])
+    scale = E.new_ones(sides, n, B, 1)
+    states, factors, scales = state.unbind(1), factors.unbind(1), scale.unbind(1)
     for i in range(n):
         if i:
-            torch.bmm(state[i - 1], step, out=state[i])
-            state[i].mul_(factors[i])
+            torch.bmm(states[i - 1], step, out=states[i])
+            states[i].mul_(factors[i])
         if i % stride == 0:
-            torch.sum(state[i], dim=2, keepdim=True, out=scale[i])
-            state[i].div_(scale[i])
-    gamma = state[mirrored, 1, column] if backward else E
-    return state[:, 0], gamma, scale[:, 0, :, 0].log()
+            torch.sum(states[i], dim=2, keepdim=True, out=scales[i])
+            states[i].div_(scales[i])
+    gamma = state[1].view(n * B, k).index_select(0, mirrored).view(n, B, k) if backward else E
+    return state[0], gamma, scale[0, :, :, 0].log()
 
 
 def _sweep_by_position(S, E, trans, trans_max, T, last, stride: int, backward: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -280,8 +282,8 @@ def _log_space(start, emit, trans, stop, mask, backward: bool) -> Passes:
     return Passes(log_z, p.transpose(0, 1), alpha, trans, None, right, mask)
 
 
-def viterbi(chain: LinearChain) -> Int[Tensor, "B n"]:
-    """The tagging of highest score, -1 in the padding.
+def viterbi(chain: LinearChain) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B"]]:
+    """The tagging of highest score, -1 in the padding, and its score in nats.
 
     The way forward keeps only the best scores; on the way back the best predecessor is found again for the one tag that
     was chosen, which costs k a position instead of an argmax over k * k.
@@ -289,20 +291,26 @@ def viterbi(chain: LinearChain) -> Int[Tensor, "B n"]:
     start, emit, trans, stop = (part.detach() for part in (chain.start, chain.emit, chain.trans, chain.stop))
     B, n, k = emit.shape
     best = emit.new_empty(n, B, k)
-    torch.add(start, emit[:, 0], out=best[0])
-    paths = emit.new_empty(k, B, k)  # first tag outermost: the maximum over it then runs along contiguous rows
-    for i in range(1, n):
-        into = trans[:, None, :] if chain.shared else trans[:, i - 1].transpose(0, 1)
-        torch.add(best[i - 1].T[:, :, None], into, out=paths)
-        torch.amax(paths, dim=0, out=best[i])
-        best[i].add_(emit[:, i])
-    row, last = torch.arange(B, device=emit.device), chain.lengths - 1
-    end = (best[last, row] + stop).argmax(dim=1)
-    tag, tags = end, torch.full((n, B), -1, device=emit.device)
+    columns, emissions = best.unbind(0), emit.unbind(1)
+    torch.add(start, emissions[0], out=columns[0])
     by_target = trans.T.contiguous() if chain.shared else trans
-    for i in reversed(range(n)):
-        if i < n - 1:
-            into = by_target[tag] if chain.shared else by_target[row, i, :, tag]
-            tag = torch.where(i < last, (best[i] + into).argmax(dim=1), end)
-        tags[i] = tag
-    return torch.where(chain.mask, tags.T, -1)
+    # [s, b, t], so that the maximum over s runs along contiguous rows; or a sentence at a time, if all are too many
+    at_once = not chain.shared or B * k * k <= LARGEST_STEP
+    paths = emit.new_empty(k, B, k) if at_once else emit.new_empty(k, k)
+    for i in range(1, n):
+        if at_once:
+            into = trans[:, None, :] if chain.shared else trans[:, i - 1].transpose(0, 1)
+            torch.add(columns[i - 1].T[:, :, None], into, out=paths)
+            torch.amax(paths, dim=0, out=columns[i])
+        else:
+            for before, after in zip(columns[i - 1], columns[i]):
+                torch.amax(torch.add(before, by_target, out=paths), dim=1, out=after)
+        columns[i].add_(emissions[i])
+    row, last = torch.arange(B, device=emit.device), chain.lengths - 1
+    score, end = (best[last, row] + stop).max(dim=1)
+    has_next = (torch.arange(n, device=emit.device)[:, None] < last).unbind(0)
+    tags = [end]
+    for i in reversed(range(n - 1)):
+        into = by_target.index_select(0, tags[-1]) if chain.shared else by_target[row, i, :, tags[-1]]
+        tags.append(torch.where(has_next[i], (columns[i] + into).argmax(dim=1), end))
+    return torch.stack(tags[::-1], dim=1).masked_fill_(~chain.mask, -1), score

@@ -308,9 +308,10 @@ def viterbi(chain: LinearChain) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B"]]
         columns[i].add_(emissions[i])
     row, last = torch.arange(B, device=emit.device), chain.lengths - 1
     score, end = (best[last, row] + stop).max(dim=1)
-    has_next = (torch.arange(n, device=emit.device)[:, None] < last).unbind(0)
+    shortest = int(last.min())
     tags = [end]
     for i in reversed(range(n - 1)):
         into = by_target.index_select(0, tags[-1]) if chain.shared else by_target[row, i, :, tags[-1]]
-        tags.append(torch.where(has_next[i], (columns[i] + into).argmax(dim=1), end))
+        tag = (columns[i] + into).argmax(dim=1)
+        tags.append(tag if i < shortest else torch.where(i < last, tag, end))
     return torch.stack(tags[::-1], dim=1).masked_fill_(~chain.mask, -1), score

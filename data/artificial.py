@@ -85,9 +85,15 @@ def position(chance: Random, lengths: range) -> Sentence:
 
 LAMP_LENGTHS = range(8, 21)
 FILLERS = ("the", "lamp", "in", "hall")
-SET, TURN = 0.06, 0.10  # how likely a word between the first and the last is to set a switch, or to turn it; of each switch
+SET, TURN = (
+    0.06,
+    0.10,
+)  # how likely a word between the first and the last is to set a switch, or to turn it; of each switch
 MISPRINT, SLIP = 0.02, 0.05  # how likely a word is printed as its opposite, and a tag is wrong
-FIRST_SET, FIRST_TURN = ("fell", "rose"), ("stayed", "turned")  # words on the first switch: down or up; leave it or turn it
+FIRST_SET, FIRST_TURN = (
+    ("fell", "rose"),
+    ("stayed", "turned"),
+)  # words on the first switch: down or up; leave it or turn it
 SECOND_SET, SECOND_TURN = ("fall", "rise"), ("stay", "turn")
 KINDS = (FIRST_SET, FIRST_TURN, SECOND_SET, SECOND_TURN, FILLERS)
 TAGS = ("off", "on")
@@ -311,7 +317,12 @@ def bayes() -> str:
             (f"the best that sees {c} words on each side", expected(lambda m, reach, c=c: float(reach <= c)), "", "")
             for c in (8, 4, 2)
         ),
-        ("any CRF whose potentials see one word each", "at most " + expected(lambda m, reach: monotone_share(m)), "", ""),
+        (
+            "any CRF whose potentials see one word each",
+            "at most " + expected(lambda m, reach: monotone_share(m)),
+            "",
+            "",
+        ),
         ("the stationary CRF of highest likelihood", "50.0%", "", nats(lambda sentence: blind_logprob(sentence.tags))),
         ("the best tag for each word", "50.0%", right(lambda sentence: [by_word[word] for word in sentence.words]), ""),
         ("the commonest tag", "50.0%", right(lambda sentence: [majority] * len(sentence)), ""),

@@ -11,6 +11,8 @@ Derived from them, one sentence a line in the corpus format (code/corpus.py):
     ptbsup ptbdev           the same sentences with Penn tags
     nersup nerdev           the same sentences with named entities: O, and B- I- E- S- before PER LOC ORG MISC
 
+from nothing but seeds (artificial.py): icsup icraw icdev, nextsup nextdev, possup posdev, lampsup lampdev,
+
 and, in grader/data only, entest ptbtest nertest, each with a twin `.words` that has the bare words. Without the test
 master (students do not have it) these are left out, and one line says so.
 Exit status: 0 done; 1 --check found a difference; 2 a master is malformed or a file cannot be read or written.
@@ -28,8 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "code"))
+sys.path[:0] = [str(ROOT / "code"), str(ROOT / "data")]
 
+import artificial  # noqa: E402
 from corpus import InputError, Sentence, parse_sentence, read_lines, write_corpus  # noqa: E402
 
 MASTERS = {
@@ -168,8 +171,16 @@ def annotation_layers(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]:
     yield "enraw", masters.raw
 
 
+def artificial_corpora(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]:
+    """`ic*`, `next*`, `pos*`, `lamp*`, which need no master."""
+    return artificial.corpora()
+
+
 # Each turns the masters into (name, sentences) pairs. A name that ends in `test` goes to grader/data.
-FAMILIES: tuple[Callable[[Masters], Iterable[tuple[str, list[Sentence]]]], ...] = (annotation_layers,)
+FAMILIES: tuple[Callable[[Masters], Iterable[tuple[str, list[Sentence]]]], ...] = (
+    annotation_layers,
+    artificial_corpora,
+)
 
 
 def derive(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]:

@@ -117,6 +117,7 @@ def test_spans_by_hand(labels: str, expected: set):
 @settings(deadline=None)
 @given(LABELINGS)
 def test_spans_are_those_of_seqeval(labels: list[str]):
+    pytest.importorskip("seqeval", reason="the extra `reference` is not installed: pip install seqeval==1.2.2")
     from seqeval.metrics.sequence_labeling import get_entities
 
     assert evaluation.spans(labels) == {(kind, start, last + 1) for kind, start, last in get_entities(labels)}
@@ -125,6 +126,7 @@ def test_spans_are_those_of_seqeval(labels: list[str]):
 @settings(deadline=None)
 @given(PAIRS)
 def test_span_f1_is_that_of_seqeval(pairs: list[tuple[list[str], list[str]]]):
+    pytest.importorskip("seqeval", reason="the extra `reference` is not installed: pip install seqeval==1.2.2")
     from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
     gold, predicted = [pair[0] for pair in pairs], [pair[1] for pair in pairs]

@@ -27,6 +27,7 @@ import pytest
 import torch
 
 import options
+import learn
 import tag
 import training
 from corpus import InputError, Sentence, read_corpus
@@ -1078,7 +1079,7 @@ def test_restarts(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
         return len({look["attempt"] for look in metrics()["history"]})
 
     assert attempts() == 5 and attempts("--restarts", "1") == 2
-    monkeypatch.setattr(tag, "RESTARTS_BELOW", 100)
+    monkeypatch.setattr(learn, "RESTARTS_BELOW", 100)
     assert attempts() == 1
 
 

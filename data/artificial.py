@@ -218,9 +218,8 @@ def expected_changes(lengths: range = LAMP_LENGTHS) -> float:
     return changes / sum(n - 1 for n in lengths)
 
 
-def blind_logprob(tags: Sequence[str]) -> float:
-    """log p(tags) under the Markov chain of the tags alone."""
-    q = expected_changes()
+def blind_logprob(tags: Sequence[str], q: float) -> float:
+    """log p(tags) under a chain that starts with either tag, and goes over to the other one with probability q."""
     changes = sum(one != other for one, other in zip(tags, tags[1:]))
     return -log(2) + changes * log(q) + (len(tags) - 1 - changes) * log(1 - q)
 
@@ -305,6 +304,7 @@ def bayes() -> str:
     majority = tag_counts.most_common(1)[0][0]
     by_word = {word: counts.most_common(1)[0][0] for word, counts in word_counts.items()}
 
+    q = expected_changes()
     rows = [
         ("tagger", "accuracy expected", "accuracy on lampdev", "nats a token on lampdev"),
         (
@@ -323,7 +323,12 @@ def bayes() -> str:
             "",
             "",
         ),
-        ("the stationary CRF of highest likelihood", "50.0%", "", nats(lambda sentence: blind_logprob(sentence.tags))),
+        (
+            "the stationary CRF of highest likelihood",
+            "50.0%",
+            "",
+            nats(lambda sentence: blind_logprob(sentence.tags, q)),
+        ),
         ("the best tag for each word", "50.0%", right(lambda sentence: [by_word[word] for word in sentence.words]), ""),
         ("the commonest tag", "50.0%", right(lambda sentence: [majority] * len(sentence)), ""),
     ]

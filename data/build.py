@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "code"), str(ROOT / "data")]
 
 import artificial  # noqa: E402
+
 from corpus import InputError, Sentence, parse_sentence, read_lines, write_corpus  # noqa: E402
 
 MASTERS = {

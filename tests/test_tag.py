@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-import options
 import learn
+import options
 import tag
 import training
 from corpus import InputError, Sentence, read_corpus

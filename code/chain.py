@@ -65,13 +65,15 @@ class LinearChain:
     ):
         position = torch.arange(emit.shape[1], device=emit.device)
         self.mask: Bool[Tensor, "B n"] = position < lengths[:, None]
-        self.last: Bool[Tensor, "B n"] = position == lengths[:, None] - 1
-        self.start, self.stop, self.lengths = start, stop, lengths
+        self.start, self.given_emit, self.trans, self.stop, self.lengths = start, emit, trans, stop, lengths
         self.shared = trans.dim() == 2
-        self.padded = not bool(self.mask.all())
+
+    @cached_property
+    def emit(self) -> Float[Tensor, "B n k"]:
+        """The log-potentials of single tags, 0 in the padding."""
         # filled, not multiplied: the padding may hold nan. `trans` is too large to copy: see `transition`
-        self.emit = emit.masked_fill(~self.mask[:, :, None], 0.0) if self.padded else emit
-        self.trans = trans
+        with torch.enable_grad():  # it is kept, and may be asked for first where no gradients are
+            return self.given_emit.masked_fill(~self.mask[:, :, None], 0.0)
 
     def transition(self, i: int) -> Float[Tensor, "1 k k"] | Float[Tensor, "B k k"]:
         """Log-potentials of the bigrams whose second tag is at position `i` (counted from 0, so i >= 1)."""
@@ -84,7 +86,7 @@ class LinearChain:
         return x[torch.arange(len(x), device=x.device), self.lengths - 1]
 
     def detach(self) -> LinearChain:
-        parts = (self.start, self.emit, self.trans, self.stop)
+        parts = (self.start, self.given_emit, self.trans, self.stop)
         return LinearChain(*(part.detach() for part in parts), self.lengths)
 
     @cached_property
@@ -173,7 +175,7 @@ class LinearChain:
             sentence = int((observed != self.mask).any(dim=1).nonzero()[0])
             raise ValueError(f"sentence {sentence} has an unobserved tag (-1); use partial=True to sum over it")
         tags = tags.clamp(min=0)
-        emissions = self.emit.gather(2, tags[:, :, None]).squeeze(2)
+        emissions = self.given_emit.gather(2, tags[:, :, None]).squeeze(2)
         if self.shared:
             transitions = self.trans[tags[:, :-1], tags[:, 1:]]
         else:
@@ -262,7 +264,7 @@ class LinearChain:
             else:
                 following = tags[:, :, i + 1].clamp(min=0)
                 into = trans.T[following] if self.shared else trans[torch.arange(B)[:, None], i, :, following]
-                onward = torch.where(self.last[:, i, None, None], self.stop.detach()[:, None], into)
+                onward = torch.where((self.lengths - 1 == i)[:, None, None], self.stop.detach()[:, None], into)
             uniform = torch.rand((B, S, k), generator=generator, device=self.emit.device, dtype=torch.float64)
             gumbel = -(-uniform.clamp(min=1e-300).log()).log()  # the argmax of log p + Gumbel noise is a draw from p
             drawn = (log_alpha[:, i, None] + onward + gumbel).argmax(dim=-1)

@@ -6,7 +6,8 @@ the potentials allow it, it runs in exp space: a step is then a matrix product,
     alpha_i = (alpha_{i-1} A) * E_i,   gamma_i = E_i * (A gamma_{i+1}),   A = exp trans, E = exp emit, gamma = E * beta
 
 rescaled every few steps. Exp space is exact as long as nothing underflows, which is sure where the ranges of the
-potentials are small enough (`fits_exp_space`); elsewhere, and with any -inf, the same recursions run in log space.
+potentials are small enough (`ExpSpace.stride`); elsewhere, and with any -inf, the same recursions run in log space.
+`start` and `stop` are added to the emissions at the ends of each sentence first, so that no end is a special case.
 Tensors are time-major here, [n, B, k], so that a step reads and writes contiguous memory. chain.py holds the plain
 versions, and tests hold the two equal.
 """
@@ -14,7 +15,6 @@ versions, and tests hold the two equal.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,75 +30,26 @@ LARGEST_RANGE = {torch.float32: 80.0, torch.float64: 600.0}
 LARGEST_STEP = 2**18  # path scores in one step of Viterbi that are best worked out at once: 1 MB of float32
 
 
-@dataclass
-class Passes:
-    """What a forward-backward pass leaves behind.
-
-    The marginal of tag bigram (s, t) at positions i - 1, i is left[i-1, s] * exp(trans[s, t] - trans_max) * right[i, t]
-    in exp space, and exp(left + trans + right) in log space. `marginals` and `right` are 0 (log space: -inf) in
-    padding.
-    """
-
-    log_partition: Float[Tensor, "B"]
-    marginals: Float[Tensor, "B n k"]
-    left: Float[Tensor, "n B k"]
-    trans: Float[Tensor, "k k"] | Float[Tensor, "B n-1 k k"]
-    trans_max: Float[Tensor, ""] | Float[Tensor, "B n-1"] | None
-    right: Float[Tensor, "n B k"]
-    mask: Bool[Tensor, "B n"]
-
-    @property
-    def exp_space(self) -> bool:
-        return self.trans_max is not None
-
-    def transition_gradient(self, weight: Float[Tensor, "B"]) -> Tensor:
-        """Derivative of sum_b weight[b] log Z[b] with respect to `trans`: weighted expected bigram counts."""
-        left, right = self.left[:-1], self.right[1:]
-        if self.trans.dim() == 4:
-            return self._gradient_by_position(left.transpose(0, 1), right.transpose(0, 1), weight)
-        if self.exp_space:
-            A = (self.trans - self.trans_max).exp_()
-            return A * (left.flatten(0, 1).T @ (right * weight[:, None]).flatten(0, 1))
-        counts = torch.zeros_like(self.trans)
-        for before, after in zip(left, right):
-            pairs = (before[:, :, None] + self.trans).add_(after[:, None, :]).exp_()
-            counts += (weight @ pairs.flatten(1)).view_as(counts)
-        return counts
-
-    def _gradient_by_position(self, left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
-        if self.exp_space:
-            counts = (self.trans - self.trans_max[:, :, None, None]).exp_()
-            counts.mul_(left[:, :, :, None]).mul_((right * weight[:, None, None])[:, :, None, :])
-        else:
-            counts = self.trans + left[:, :, :, None]
-            counts.add_(right[:, :, None, :]).exp_().mul_(weight[:, None, None, None])
-        if not self.mask.all():  # `trans` may hold anything there, nan included
-            counts.masked_fill_(~self.mask[:, 1:, None, None], 0.0)
-        return counts
-
-
 class _LogPartition(torch.autograd.Function):
     """log Z with the marginals as its gradient."""
 
     @staticmethod
     def forward(ctx, start, emit, trans, stop, lengths):
-        passes = forward_backward(start, emit, trans, stop, lengths)
-        ctx.passes, ctx.lengths = passes, lengths
-        return passes.log_partition.clone()  # the output itself, kept in ctx, would keep the graph alive
+        ctx.passes = forward_backward(start, emit, trans, stop, lengths)
+        return ctx.passes.log_partition.clone()  # the output itself, kept in ctx, would keep the graph alive
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, weight):
         passes: Passes = ctx.passes
-        by_emit = passes.marginals * weight[:, None, None]
-        by_stop = by_emit[torch.arange(len(weight), device=weight.device), ctx.lengths - 1]
+        by_emit = passes.emission_gradient(weight)
         by_trans = passes.transition_gradient(weight) if ctx.needs_input_grad[2] else None
-        return by_emit[:, 0], by_emit, by_trans, by_stop, None
+        return by_emit[:, 0], by_emit, by_trans, by_emit[passes.row, passes.last], None
 
 
 def log_partition(chain: LinearChain) -> Float[Tensor, "B"]:
     """log Z, in nats, differentiable; see LinearChain.log_partition."""
-    potentials = (chain.start, chain.emit, chain.trans, chain.stop)
+    potentials = (chain.start, chain.given_emit, chain.trans, chain.stop)
     if torch.is_grad_enabled() and any(part.requires_grad for part in potentials):
         return _LogPartition.apply(*potentials, chain.lengths)
     if hasattr(chain, "_fast_passes"):
@@ -108,7 +59,7 @@ def log_partition(chain: LinearChain) -> Float[Tensor, "B"]:
 
 def marginals(chain: LinearChain) -> Float[Tensor, "B n k"]:
     """p(t_i = t), 0 in the padding."""
-    return _passes(chain).marginals
+    return _passes(chain).emission_gradient(torch.ones_like(chain.start[:, 0]))
 
 
 def transition_counts(chain: LinearChain) -> Float[Tensor, "k k"]:
@@ -121,35 +72,9 @@ def _passes(chain: LinearChain) -> Passes:
     """The chain's forward-backward pass, done once and kept with it."""
     if not hasattr(chain, "_fast_passes"):
         with torch.no_grad():
-            potentials = (part.detach() for part in (chain.start, chain.emit, chain.trans, chain.stop))
+            potentials = (part.detach() for part in (chain.start, chain.given_emit, chain.trans, chain.stop))
             chain._fast_passes = forward_backward(*potentials, chain.lengths)
     return chain._fast_passes
-
-
-def fits_exp_space(start: Tensor, emit: Tensor, trans: Tensor, stop: Tensor, mask: Tensor) -> tuple[bool, int]:
-    """Whether no sum in exp space can lose a term to underflow, and how many steps may pass between rescalings.
-
-    Relative to its largest entry, an entry of alpha or gamma is at least exp(-r), r = the largest of range(start +
-    emit) at the first position, range(emit + stop) at the last, range(trans) + range(emit) between. Nan and inf make
-    r no number, and the answer False.
-    """
-
-    def spread(x: Tensor) -> Tensor:
-        return x.amax(dim=-1) - x.amin(dim=-1)
-
-    row, last = torch.arange(len(emit), device=emit.device), mask.sum(dim=1) - 1
-    if trans.dim() == 2:
-        of_trans = spread(trans.flatten())
-    elif trans.numel():
-        of_trans = torch.where(mask[:, 1:], spread(trans.flatten(2)), 0.0).max()
-    else:
-        of_trans = trans.new_zeros(())
-    ends = torch.cat([spread(start + emit[:, 0]), spread(stop + emit[row, last])])
-    r = float(torch.maximum(ends.max(), spread(emit).max() + of_trans))
-    room = LARGEST_RANGE.get(emit.dtype, 0.0) - 2 * math.log(emit.shape[2])
-    if not r <= room:
-        return False, 1
-    return True, max(1, min(8, int(room / 2 // max(r, 1.0))))
 
 
 def forward_backward(
@@ -160,126 +85,208 @@ def forward_backward(
     lengths: Int[Tensor, "B"],
     backward: bool = True,
 ) -> Passes:
-    """Both passes (or, without `backward`, only log Z, the other fields being empty of meaning)."""
-    mask = torch.arange(emit.shape[1], device=emit.device) < lengths[:, None]
-    exp_space, stride = fits_exp_space(start, emit, trans, stop, mask)
-    if exp_space:
-        return _exp_space(start, emit, trans, stop, mask, stride, backward)
-    return _log_space(start, emit, trans, stop, mask, backward)
-
-
-def _exp_space(start, emit, trans, stop, mask, stride: int, backward: bool) -> Passes:
+    """Both passes, in the faster space that is safe; without `backward` only log Z, and no gradients."""
     B, n, k = emit.shape
-    row, last = torch.arange(B, device=emit.device), mask.sum(dim=1) - 1
-    emit_max = emit.amax(dim=2)
-    E = (emit - emit_max[:, :, None]).exp_().transpose(0, 1).contiguous()
-    # alpha_1 and gamma_n as one exponential each: a product of two could underflow
-    first, final = start + emit[:, 0], stop + emit[row, last]
-    first_max, stop_max = first.amax(dim=1), stop.amax(dim=1)
-    S, T = (first - first_max[:, None]).exp_(), (final - final.amax(dim=1, keepdim=True)).exp_()
-    if trans.dim() == 2:
-        trans_max = trans.max()
-        of_trans = trans_max * last
-        left, gamma, log_scale = _sweep_shared(S, E, (trans - trans_max).exp_(), T, last, stride, backward)
-    else:
-        trans_max = trans.flatten(2).amax(dim=2) if n > 1 else emit.new_zeros(B, 0)
-        of_trans = torch.nn.functional.pad(trans_max.cumsum(dim=1), (1, 0))[row, last]
-        left, gamma, log_scale = _sweep_by_position(S, E, trans, trans_max, T, last, stride, backward)
-    at_end = left[last, row] * (stop - stop_max[:, None]).exp_()
-    log_z = at_end.sum(dim=1).log_() + log_scale.cumsum(dim=0)[last, row]
-    log_z += first_max + stop_max + of_trans + emit_max.cumsum(dim=1)[row, last] - emit_max[:, 0]
-    if not backward:
-        return Passes(log_z, emit, left, trans, trans_max, left, mask)
-    outside = ~mask.T[:, :, None]
-    p = left * (gamma / E)
-    norm = p.sum(dim=2, keepdim=True)
-    p.div_(norm).masked_fill_(outside, 0.0)
-    right = gamma.div_(norm * log_scale.exp()[:, :, None]).masked_fill_(outside, 0.0)
-    return Passes(log_z, p.transpose(0, 1), left, trans, trans_max, right, mask)
+    device = emit.device
+    row, last, position = torch.arange(B, device=device), lengths - 1, torch.arange(n, device=device)[:, None]
+    # time-major; what stands in the padding may be nan: a copy of the last token takes its place
+    scores = emit.reshape(B * n, k).index_select(0, torch.minimum(position, last).add_(n * row).flatten())
+    scores[:B] += start
+    scores.index_add_(0, last * B + row, stop)
+    scores, inside = scores.view(n, B, k), position <= last
+    stride, centers = ExpSpace.stride(scores, trans, inside)
+    if stride:
+        return ExpSpace(scores, trans, row, last, inside, stride, centers, backward)
+    return LogSpace(scores, trans, row, last, inside, backward)
 
 
-def _sweep_shared(S, E, A, T, last, stride: int, backward: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """alpha and gamma side by side: gamma runs over each sentence from its end, so both are one batched product."""
-    n, B, k = E.shape
-    column = torch.arange(B, device=E.device)
-    mirrored = (last - torch.arange(n, device=E.device)[:, None]).clamp(min=0).mul_(B).add_(column).flatten()
-    sides = 2 if backward else 1
-    state = E.new_empty(sides, n, B, k)
-    state[0, 0] = S
-    factors, step = E[None], A[None]
-    if backward:
-        state[1, 0] = T  # the last emission is in it, as the first is in S
-        of_end = E.view(n * B, k).index_select(0, mirrored).view(n, B, k)
-        factors, step = torch.stack([E, of_end]), torch.stack([A, A.T])
-    scale = E.new_ones(sides, n, B, 1)
-    states, factors, scales = state.unbind(1), factors.unbind(1), scale.unbind(1)
-    for i in range(n):
-        if i:
-            torch.bmm(states[i - 1], step, out=states[i])
-            states[i].mul_(factors[i])
-        if i % stride == 0:
-            torch.sum(states[i], dim=2, keepdim=True, out=scales[i])
-            states[i].div_(scales[i])
-    gamma = state[1].view(n * B, k).index_select(0, mirrored).view(n, B, k) if backward else E
-    return state[0], gamma, scale[0, :, :, 0].log()
+class Passes:
+    """What a forward-backward pass leaves behind: log Z, and all that its gradients need.
 
-
-def _sweep_by_position(S, E, trans, trans_max, T, last, stride: int, backward: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """alpha from the left, then gamma from the right, which starts anew at each sentence's last token.
-
-    exp(trans) is made a position at a time, twice: that costs less than the memory for all of it.
+    Args:
+        scores: [n, B, k] emissions, with `start` and `stop` in them.
+        row, last: [B] the number of each sentence, and its last position.
+        inside: [n, B] whether a position is in the sentence.
     """
-    n, B, k = E.shape
-    room = E.new_empty(B, k, k)
 
-    def A(i: int) -> Tensor:
-        return torch.sub(trans[:, i - 1], trans_max[:, i - 1, None, None], out=room).exp_()
+    log_partition: Float[Tensor, "B"]
 
-    alpha, scale = torch.empty_like(E), E.new_ones(n, B, 1)
-    alpha[0] = S
-    for i in range(n):
-        if i:
-            torch.bmm(alpha[i - 1, :, None], A(i), out=alpha[i, :, None])
-            alpha[i].mul_(E[i])
-        if i % stride == 0:
-            torch.sum(alpha[i], dim=1, keepdim=True, out=scale[i])
-            alpha[i].div_(scale[i])
-    gamma = torch.empty_like(E)
-    if backward:
-        for i in reversed(range(n)):
-            onward = torch.bmm(A(i + 1), gamma[i + 1, :, :, None]).squeeze(2) * E[i] if i < n - 1 else T
-            gamma[i] = torch.where((last == i)[:, None], T, onward)
+    def __init__(self, trans: Tensor, row: Int[Tensor, "B"], last: Int[Tensor, "B"], inside: Bool[Tensor, "n B"]):
+        self.trans, self.row, self.last, self.inside = trans, row, last, inside
+
+    def emission_gradient(self, weight: Float[Tensor, "B"]) -> Float[Tensor, "B n k"]:
+        """Derivative of sum_b weight[b] log Z[b] with respect to `emit`: weighted marginals, 0 in the padding."""
+        raise NotImplementedError(f"{type(self).__name__} has no gradients")
+
+    def transition_gradient(self, weight: Float[Tensor, "B"]) -> Float[Tensor, "k k"] | Float[Tensor, "B n-1 k k"]:
+        """The same with respect to `trans`: weighted expected tag bigrams."""
+        raise NotImplementedError(f"{type(self).__name__} has no gradients")
+
+
+class ExpSpace(Passes):
+    """The passes by matrix products.
+
+    All potentials are centered, and A is divided by k, so that columns neither grow nor shrink much. With r the range
+    of the emissions plus that of the transitions, the sum of a column changes by a factor in e^(-r/2) ... e^(r/2) a
+    step, and its entries are at least e^-r of the largest.
+    """
+
+    @staticmethod
+    def stride(scores: Tensor, trans: Tensor, inside: Tensor) -> tuple[int, tuple[Tensor, Tensor]]:
+        """How many steps may pass between rescalings, 0 if exp space could lose a term to underflow; and the centers.
+
+        The product of an entry of alpha and one of beta must not underflow, each of a column that has drifted for
+        `stride` steps. Nan and inf make r no number, and the answer 0.
+        """
+        k = scores.shape[2]
+        room = LARGEST_RANGE.get(scores.dtype, 0.0) - 3 * math.log(k)
+        if trans.dim() == 2:
+            trans_low, trans_high = map(float, trans.aminmax())
+            of_trans = trans_high - trans_low
+        else:
+            trans_low, trans_high = (
+                torch.where(inside[1:].T, x, 0.0) for x in (trans.amin((2, 3)), trans.amax((2, 3)))
+            )
+            of_trans = float((trans_high - trans_low).max()) if trans.numel() else 0.0
+        low, high = map(float, scores.aminmax())  # the same center everywhere, or, if that will not do, for each column
+        r = high - low + of_trans
+        if not r <= room:
+            low, high = scores.amin(dim=2, keepdim=True), scores.amax(dim=2, keepdim=True)
+            r = float((high - low).max()) + of_trans
+        centers = (low + high) / 2, (trans_low + trans_high) / 2 + math.log(k)
+        return max(1, min(8, int(room / max(r, 1.0)) - 1)) if r <= room else 0, centers
+
+    def __init__(self, scores, trans, row, last, inside, stride: int, centers: tuple[Tensor, Tensor], backward: bool):
+        super().__init__(trans, row, last, inside)
+        center, self.trans_center = centers
+        E = scores.sub_(center).exp_()
+        sweep = self._sweep_shared if trans.dim() == 2 else self._sweep_by_position
+        self.left, self.gamma, self.scale = sweep(E, stride, backward)
+        per_step = self.scale.log().add_(center)[:, :, 0]
+        if trans.dim() == 2:
+            of_trans = self.trans_center * last.to(E.dtype)
+        else:
+            of_trans = torch.nn.functional.pad(self.trans_center.cumsum(dim=1), (1, 0))[row, last]
+        at_end = self.left[last, row].sum(dim=1).log_()
+        self.log_partition = at_end.add_(per_step.cumsum(dim=0)[last, row]).add_(of_trans)
+        if backward:
+            self.through = (self.gamma / E).mul_(self.left)
+            self.norm = self.through.sum(dim=2)
+
+    def emission_gradient(self, weight):
+        factor = torch.where(self.inside, weight / self.norm, 0.0)
+        return (self.through * factor[:, :, None]).transpose(0, 1)
+
+    def transition_gradient(self, weight):
+        factor = torch.where(self.inside, weight / (self.norm * self.scale[:, :, 0]), 0.0)
+        left, right = self.left[:-1] * factor[1:, :, None], self.gamma[1:]
+        if self.trans.dim() == 2:
+            return self.A * (left.flatten(0, 1).T @ right.flatten(0, 1))
+        counts = (self.trans - self.trans_center[:, :, None, None]).exp_()
+        counts.mul_(left.transpose(0, 1)[:, :, :, None]).mul_(right.transpose(0, 1)[:, :, None, :])
+        if not self.inside.all():  # `trans` may hold anything there, nan included
+            counts.masked_fill_(~self.inside.T[:, 1:, None, None], 0.0)
+        return counts
+
+    def _sweep_shared(self, E: Tensor, stride: int, backward: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """alpha and gamma side by side: gamma runs over each sentence from its end, so both are one batched product."""
+        n, B, k = E.shape
+        self.A = A = (self.trans - self.trans_center).exp_()
+        factors, step = E[:, None], A[None]
+        if backward:
+            # the last emission begins gamma as the first begins alpha
+            from_end = (self.last - torch.arange(n, device=E.device)[:, None]).clamp_(min=0) * B + self.row
+            mirrored = E.view(n * B, k).index_select(0, from_end.flatten()).view(n, B, k)
+            factors, step = torch.stack([E, mirrored], dim=1), torch.stack([A, A.T])
+        state, scale = torch.empty_like(factors), E.new_ones(n, len(step), B, 1)
+        states = state.unbind(0)
+        for i, factor in enumerate(factors.unbind(0)):
+            if i:
+                torch.bmm(states[i - 1], step, out=states[i]).mul_(factor)
+            else:
+                states[0].copy_(factor)
+            if i % stride == 0:
+                torch.sum(states[i], dim=2, keepdim=True, out=scale[i])
+                states[i].div_(scale[i])
+        if not backward:
+            return state[:, 0], state[:, 0], scale[:, 0]
+        of_gamma = from_end.mul_(2).sub_(self.row).add_(B).flatten()  # 2 B i + B + b, from B i + b
+        return state[:, 0], state.view(-1, k).index_select(0, of_gamma).view(n, B, k), scale[:, 0]
+
+    def _sweep_by_position(self, E: Tensor, stride: int, backward: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """alpha from the left, then gamma from the right, which starts anew at each sentence's last token.
+
+        exp(trans) is made a position at a time, twice: that costs less than the memory for all of it.
+        """
+        n, B, k = E.shape
+        room = E.new_empty(B, k, k)
+
+        def A(i: int) -> Tensor:
+            return torch.sub(self.trans[:, i - 1], self.trans_center[:, i - 1, None, None], out=room).exp_()
+
+        alpha, gamma, scale = torch.empty_like(E), torch.empty_like(E), E.new_ones(n, B, 1)
+        for i in range(n):
+            if i:
+                torch.bmm(alpha[i - 1, :, None], A(i), out=alpha[i, :, None])
+                alpha[i].mul_(E[i])
+            else:
+                alpha[0] = E[0]
+            if i % stride == 0:
+                torch.sum(alpha[i], dim=1, keepdim=True, out=scale[i])
+                alpha[i].div_(scale[i])
+        alpha.masked_fill_(~self.inside[:, :, None], 1.0)  # `trans` may hold nan there
+        for i in reversed(range(n if backward else 0)):
+            gamma[i] = E[i]
+            if i < n - 1:
+                onward = torch.bmm(A(i + 1), gamma[i + 1, :, :, None]).squeeze(2).mul_(E[i])
+                gamma[i] = torch.where((i < self.last)[:, None], onward, E[i])
             if i % stride == 0:
                 gamma[i].div_(gamma[i].sum(dim=1, keepdim=True))
-    return alpha, gamma, scale[:, :, 0].log_()
+        return alpha, gamma, scale
 
 
-def _log_space(start, emit, trans, stop, mask, backward: bool) -> Passes:
-    B, n, k = emit.shape
-    row, last = torch.arange(B, device=emit.device), mask.sum(dim=1) - 1
+class LogSpace(Passes):
+    """The passes by logsumexp."""
 
-    def into(i: int) -> Tensor:
-        return trans if trans.dim() == 2 else trans[:, i - 1]
+    def __init__(self, scores, trans, row, last, inside, backward: bool):
+        super().__init__(trans, row, last, inside)
+        n = len(scores)
+        alpha = torch.empty_like(scores)
+        alpha[0] = scores[0]
+        for i in range(1, n):
+            alpha[i] = torch.logsumexp(alpha[i - 1, :, :, None] + self._into(i), dim=1) + scores[i]
+        self.log_partition = torch.logsumexp(alpha[last, row], dim=1)
+        if not backward:
+            return
+        beta = torch.zeros_like(scores)
+        for i in reversed(range(n - 1)):
+            onward = torch.logsumexp(self._into(i + 1) + (scores[i + 1] + beta[i + 1])[:, None, :], dim=2)
+            beta[i] = torch.where((i < last)[:, None], onward, 0.0)
+        self.alpha, self.through = alpha, alpha + beta
+        norm = torch.logsumexp(self.through, dim=2, keepdim=True)  # log Z everywhere, but rounded as `through` is
+        self.norm = torch.where(norm == NEG_INF, 0.0, norm)  # an impossible sentence: every path is -inf already
+        self.right = torch.where(self.inside[:, :, None], scores + beta - self.norm, NEG_INF)
 
-    alpha = emit.new_empty(n, B, k)
-    alpha[0] = start + emit[:, 0]
-    for i in range(1, n):
-        alpha[i] = torch.logsumexp(alpha[i - 1, :, :, None] + into(i), dim=1) + emit[:, i]
-    log_z = torch.logsumexp(alpha[last, row] + stop, dim=1)
-    if not backward:
-        return Passes(log_z, emit, alpha, trans, None, alpha, mask)
-    beta = emit.new_empty(n, B, k)
-    beta[n - 1] = stop
-    for i in reversed(range(n - 1)):
-        onward = torch.logsumexp(into(i + 1) + (emit[:, i + 1] + beta[i + 1])[:, None, :], dim=2)
-        beta[i] = torch.where((i < last)[:, None], onward, stop)
-    inside = mask.T[:, :, None]
-    through = alpha + beta
-    norm = torch.logsumexp(through, dim=2, keepdim=True)  # log Z at every position, but rounded the same as `through`
-    norm = torch.where(norm == NEG_INF, 0.0, norm)  # an impossible sentence: every path is -inf already
-    p = torch.where(inside, (through - norm).exp_(), 0.0)
-    right = torch.where(inside, emit.transpose(0, 1) + beta - norm, NEG_INF)
-    return Passes(log_z, p.transpose(0, 1), alpha, trans, None, right, mask)
+    def _into(self, i: int) -> Float[Tensor, "k k"] | Float[Tensor, "B k k"]:
+        return self.trans if self.trans.dim() == 2 else self.trans[:, i - 1]
+
+    def emission_gradient(self, weight):
+        p = torch.where(self.inside[:, :, None], (self.through - self.norm).exp_(), 0.0)
+        return p.mul_(weight[:, None]).transpose(0, 1)
+
+    def transition_gradient(self, weight):
+        left, right = self.alpha[:-1], self.right[1:]
+        if self.trans.dim() == 2:
+            counts = torch.zeros_like(self.trans)
+            for before, after in zip(left, right):
+                pairs = (before[:, :, None] + self.trans).add_(after[:, None, :]).exp_()
+                counts += (weight @ pairs.flatten(1)).view_as(counts)
+            return counts
+        counts = self.trans + left.transpose(0, 1)[:, :, :, None]
+        counts.add_(right.transpose(0, 1)[:, :, None, :]).exp_().mul_(weight[:, None, None, None])
+        if not self.inside.all():  # `trans` may hold anything there, nan included
+            counts.masked_fill_(~self.inside.T[:, 1:, None, None], 0.0)
+        return counts
 
 
 def viterbi(chain: LinearChain) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B"]]:
@@ -288,24 +295,26 @@ def viterbi(chain: LinearChain) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B"]]
     The way forward keeps only the best scores; on the way back the best predecessor is found again for the one tag that
     was chosen, which costs k a position instead of an argmax over k * k.
     """
-    start, emit, trans, stop = (part.detach() for part in (chain.start, chain.emit, chain.trans, chain.stop))
+    start, emit, trans, stop = (part.detach() for part in (chain.start, chain.given_emit, chain.trans, chain.stop))
     B, n, k = emit.shape
     best = emit.new_empty(n, B, k)
     columns, emissions = best.unbind(0), emit.unbind(1)
     torch.add(start, emissions[0], out=columns[0])
     by_target = trans.T.contiguous() if chain.shared else trans
-    # [s, b, t], so that the maximum over s runs along contiguous rows; or a sentence at a time, if all are too many
-    at_once = not chain.shared or B * k * k <= LARGEST_STEP
-    paths = emit.new_empty(k, B, k) if at_once else emit.new_empty(k, k)
-    for i in range(1, n):
-        if at_once:
-            into = trans[:, None, :] if chain.shared else trans[:, i - 1].transpose(0, 1)
-            torch.add(columns[i - 1].T[:, :, None], into, out=paths)
-            torch.amax(paths, dim=0, out=columns[i])
-        else:
-            for before, after in zip(columns[i - 1], columns[i]):
-                torch.amax(torch.add(before, by_target, out=paths), dim=1, out=after)
-        columns[i].add_(emissions[i])
+    if not chain.shared or B * k * k <= LARGEST_STEP:
+        # path scores [s, b, t], so that the maximum over s runs along contiguous rows
+        paths, sources = emit.new_empty(k, B, k), best.transpose(1, 2)[:, :, :, None].unbind(0)
+        into = [trans[:, None]] * (n - 1) if chain.shared else trans.transpose(0, 1).transpose(1, 2).unbind(0)
+        for i in range(1, n):
+            torch.add(sources[i - 1], into[i - 1], out=paths)
+            torch.amax(paths, dim=0, out=columns[i]).add_(emissions[i])
+    else:  # too many for the cache: a sentence at a time
+        paths, lengths = emit.new_empty(k, k), chain.lengths.tolist()
+        for i in range(1, n):
+            for length, before, after in zip(lengths, columns[i - 1], columns[i]):
+                if i < length:
+                    torch.amax(torch.add(before, by_target, out=paths), dim=1, out=after)
+            columns[i].add_(emissions[i])
     row, last = torch.arange(B, device=emit.device), chain.lengths - 1
     score, end = (best[last, row] + stop).max(dim=1)
     shortest = int(last.min())

@@ -132,7 +132,7 @@ class ExpSpace(Passes):
     """
 
     @staticmethod
-    def stride(scores: Tensor, trans: Tensor, inside: Tensor) -> tuple[int, tuple[Tensor, Tensor]]:
+    def stride(scores: Tensor, trans: Tensor, inside: Tensor) -> tuple[int, tuple[Tensor | float, Tensor | float]]:
         """How many steps may pass between rescalings, 0 if exp space could lose a term to underflow; and the centers.
 
         The product of an entry of alpha and one of beta must not underflow, each of a column that has drifted for
@@ -156,7 +156,7 @@ class ExpSpace(Passes):
         centers = (low + high) / 2, (trans_low + trans_high) / 2 + math.log(k)
         return max(1, min(8, int(room / max(r, 1.0)) - 1)) if r <= room else 0, centers
 
-    def __init__(self, scores, trans, row, last, inside, stride: int, centers: tuple[Tensor, Tensor], backward: bool):
+    def __init__(self, scores, trans, row, last, inside, stride: int, centers: tuple, backward: bool):
         super().__init__(trans, row, last, inside)
         center, self.trans_center = centers
         E = scores.sub_(center).exp_()

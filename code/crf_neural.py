@@ -64,10 +64,10 @@ class ConditionalRandomFieldNeural(ConditionalRandomFieldBackprop):
         sizes.update(transition_features=transition_features, emission_features=emission_features)
         Tagger.__init__(self, tagset, lexicon, **sizes)
         k, e, d = len(tagset), lexicon.dim, rnn_dim
-        self.M = nn.Parameter(_uniform(d, 1 + d + e))
-        self.M_ = nn.Parameter(_uniform(d, 1 + e + d))
-        self.U_A = nn.Parameter(_uniform(transition_features, 1 + 2 * d + 2 * tag_dim))
-        self.U_B = nn.Parameter(_uniform(emission_features, 1 + 2 * d + tag_dim + e))
+        self.M = nn.Parameter(uniform(d, 1 + d + e))
+        self.M_ = nn.Parameter(uniform(d, 1 + e + d))
+        self.U_A = nn.Parameter(uniform(transition_features, 1 + 2 * d + 2 * tag_dim))
+        self.U_B = nn.Parameter(uniform(emission_features, 1 + 2 * d + tag_dim + e))
         self.theta_A = nn.Parameter(torch.randn(transition_features) / transition_features**0.5)
         self.theta_B = nn.Parameter(torch.randn(emission_features) / emission_features**0.5)
         self.tags = nn.Parameter(torch.randn(k + 2, tag_dim))
@@ -104,7 +104,7 @@ class ConditionalRandomFieldNeural(ConditionalRandomFieldBackprop):
     ) -> tuple[Float[Tensor, "B k"], Tensor, Float[Tensor, "B k"]]:
         """log phi_A = theta^A . f^A (eqs. 45, 47): start [B, k], trans [B, n-1, k, k] (d = 0: [k, k]), stop [B, k]."""
         # BEGIN SOLUTION
-        B, k, d = len(batch), self.k, self.d
+        B, k, d = len(batch), self.k, prefix.shape[2]
         bias, of_prefix, of_first, of_second, of_suffix = self.U_A.split([1, d, self.tag_dim, self.tag_dim, d], dim=1)
         first, second = self.tags @ of_first.T, self.tags @ of_second.T
         pairs = (first[:k, None] + second[:k]).flatten(0, 1)
@@ -152,6 +152,7 @@ def sigmoid_rnn(inputs: Float[Tensor, "B m d"], recurrent: Float[Tensor, "d d"])
     return torch.cat([before, (1 + g.transpose(0, 1)) / 2], dim=1)
 
 
-def _uniform(rows: int, columns: int) -> Float[Tensor, "rows columns"]:
+def uniform(rows: int, columns: int) -> Float[Tensor, "rows columns"]:
+    """A weight matrix to begin with: entries up to columns ** -0.5 in size."""
     bound = columns**-0.5
     return torch.empty(rows, columns).uniform_(-bound, bound)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import hashlib
-import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from corpus import InputError, IntegerizedCorpus, Sentence, read_corpus
+from defaults import FEATURES
 from integerize import Integerizer
 from lexicon import Lexicon
-from options import Plan, find, make_plan, model_argument, prefix
+from outputs import output_files, require_writable, require_writable_model, say, warn
+from plan import Plan, choose_kind, find, make_plan, model_argument, prefix, without_effect
+from recipe import Group, parameter_groups
 from tagger import Tagger, read_tensors, tagger_class
 from training import Interrupted, Settings, State, Trainer
-from word_features import Problex
+from word_features import Pretrained, Problex
 from word_vectors import read_lexicon
 
 RESTARTS_BELOW = 20_000  # training tokens; a small corpus is soon trained on again, and needs it more
@@ -39,12 +43,35 @@ def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[
     if not (kind or args.train or args.checkpoint):
         if file is None:
             raise InputError("say --model KIND to train a model, or --model FILE to load one (--help shows examples)")
-        return Tagger.load(file), Path(file)
+        tagger = Tagger.load(file)
+        require_generative(args, type(tagger))
+        settled(args, f"{file} is loaded, not trained", plan_of(tagger), but=["seed"])
+        return tagger, Path(file)
     job = begin(args, kind, file)
+    require_generative(args, tagger_class(job.plan.kind))
     require_writable_model(job.plan.save)
     for output in (args.metrics, *output_files(args, Path(job.plan.save)).values()):
         require_writable(output)
     return train(args, job, sentences), Path(job.plan.save)
+
+
+def require_generative(args: argparse.Namespace, model: type[Tagger]) -> None:
+    """Raise InputError where --generate asks for sentences of a model that cannot draw any."""
+    if args.generate and not model.generative:
+        raise InputError(f"--generate does not go with a model of kind {model.kind}, which takes the words as given")
+
+
+def plan_of(tagger: Tagger) -> dict[str, Any]:
+    """How the model was trained, as far as its file tells."""
+    plan = tagger.more.get("plan")
+    told = isinstance(plan, dict) and all(isinstance(plan.get(part), dict) for part in ("sizes", "settings"))
+    return plan if told else {}
+
+
+def settled(args: argparse.Namespace, why: str, done: Mapping[str, Any], but: Collection[str] = ()) -> None:
+    """Warn of options that were given and can have no effect any more."""
+    if names := without_effect(args, done, but):
+        warn(f"{why}; no effect of {', '.join(names)}")
 
 
 @dataclass(frozen=True)
@@ -67,21 +94,46 @@ def begin(args: argparse.Namespace, kind: str | None, file: str | None) -> Job:
     if not args.checkpoint:
         return Job(make_plan(args, kind, file))
     header, _ = read_tensors(args.checkpoint)
-    if "checkpoint" in header:
-        state, plan, trained_on = load_checkpoint(args.checkpoint)
-        if kind not in (None, plan.kind):
-            raise InputError(f"{args.checkpoint}: a checkpoint of a {plan.kind}, not of a {kind}")
-        initial = Tagger.load(plan.start) if plan.start else None
-        return Job(replace(plan, save=args.save or plan.save), initial, state, trained_on)
+    return resume(args, kind) if "checkpoint" in header else start(args, kind, file)
+
+
+def resume(args: argparse.Namespace, kind: str | None) -> Job:
+    """Go on with an interrupted training, as it was begun."""
+    state, plan, trained_on = load_checkpoint(args.checkpoint)
+    chosen, _ = choose_kind(args, kind, plan.kind)
+    if chosen != plan.kind:
+        raise InputError(f"{args.checkpoint}: a checkpoint of a {plan.kind}, not of a {chosen}")
+    settled(args, f"{args.checkpoint} goes on as it was begun", plan.to_dict())
+    initial = Tagger.load(plan.start) if plan.start else None
+    if initial is not None and plan.finetune:
+        tune_vectors(initial)
+    return Job(replace(plan, save=args.save or plan.save), initial, state, trained_on)
+
+
+def start(args: argparse.Namespace, kind: str | None, file: str | None) -> Job:
+    """Train on from the weights of a model, which keeps its words, tags, features and sizes."""
     initial = Tagger.load(args.checkpoint)
-    plan = make_plan(args, kind or (None if args.crf else initial.kind), file)
-    if initial.kind != plan.kind:
-        raise InputError(f"{args.checkpoint}: a model of kind {initial.kind}, not {plan.kind}")
     if any(isinstance(block, Problex) for block in initial.lexicon.blocks):
         raise InputError(
             f"{args.checkpoint}: a model with --problex cannot be trained on: it has lost its text's tenths"
         )
+    before = {**plan_of(initial), **initial.sizes, "kind": initial.kind}
+    plan = make_plan(args, kind, file, before)
+    if initial.kind != plan.kind:
+        raise InputError(f"{args.checkpoint}: a model of kind {initial.kind}, not {plan.kind}")
+    kept = {name: before[name] for name in (*FEATURES, "states") if name in before}
+    plan = replace(plan, sizes=initial.sizes, **{**kept, "finetune": plan.finetune})
+    settled(args, f"{args.checkpoint} keeps its words, tags and sizes", plan.to_dict())
+    if plan.finetune:
+        tune_vectors(initial)
     return Job(plan, initial)
+
+
+def tune_vectors(tagger: Tagger) -> None:
+    """Let the pretrained vectors of a trained model change from now on (H.1)."""
+    for block in tagger.lexicon.blocks:
+        if isinstance(block, Pretrained) and block.delta is None:
+            block.delta = nn.Parameter(torch.zeros_like(block.matrix))
 
 
 def train(args: argparse.Namespace, job: Job, sentences: list[Sentence]) -> Tagger:
@@ -89,6 +141,8 @@ def train(args: argparse.Namespace, job: Job, sentences: list[Sentence]) -> Tagg
     plan, initial = job.plan, job.initial
     training = [sentence for name in plan.train for sentence in read_corpus(find(name, "data"))]
     training, dev, which = split_dev(args, plan, training, sentences)
+    if plan.states:
+        training, dev = without_tags(training), without_tags(dev)
     tagset, lexicon = features(plan, training) if initial is None else (initial.tagset, initial.lexicon)
     integerized = IntegerizedCorpus(training, lexicon.vocab, tagset, training=True)
     watched = IntegerizedCorpus(dev, lexicon.vocab, tagset)
@@ -97,16 +151,29 @@ def train(args: argparse.Namespace, job: Job, sentences: list[Sentence]) -> Tagg
         raise InputError(f"{args.checkpoint}: {' '.join(plan.train)} or {which} is not what it was trained with")
 
     model = tagger_class(plan.kind)
-    small = integerized.tokens < RESTARTS_BELOW and initial is None and model.trained_by == "gradient"
+    small = integerized.tokens < RESTARTS_BELOW and not (initial or plan.init) and model.trained_by == "gradient"
     settings = Settings(**{"restarts": DEFAULT_RESTARTS if small else 0, **plan.settings})
     if (settings.loss == "viterbi_error" or not model.generative) and not (watched.tags >= 0).any():
         raise InputError(f"{which}: no tag in it that was seen in training, so nothing to watch; say --dev NAME")
+    hmm = count_hmm(plan, training, watched, tagset, lexicon, settings) if plan.init else None
+
+    def make_tagger() -> Tagger:
+        if initial is not None:
+            return initial
+        try:
+            tagger = model(tagset, lexicon.fresh(), **plan.sizes)
+            if hmm is not None:
+                tagger.start_from(hmm)
+        except ValueError as error:
+            raise InputError(f"a model of kind {plan.kind}: {error}") from None
+        return tagger
+
+    parameter_groups(make_tagger(), settings.recipe, settings.lr)  # what does not go together says so now
     say(args, f"early stopping watches {which}")
     with stop_on_signals() as stop_requested:
         trainer = Trainer(
-            lambda: initial or model(tagset, copy.deepcopy(lexicon), **plan.sizes), integerized, watched, settings,
-            job.state, stop_requested, args.device, args.quiet,
-        )  # fmt: skip
+            make_tagger, integerized, watched, settings, job.state, stop_requested, args.device, args.quiet
+        )
         try:
             tagger = trainer.run()
         except Interrupted:
@@ -118,6 +185,21 @@ def train(args: argparse.Namespace, job: Job, sentences: list[Sentence]) -> Tagg
     tagger.more = remembered(plan, which, trainer.state, training)
     tagger.save(plan.save, **tagger.more)
     return tagger
+
+
+def count_hmm(
+    plan: Plan, training: list[Sentence], watched: IntegerizedCorpus, tagset: Integerizer, lexicon: Lexicon,
+    settings: Settings,
+) -> Tagger:  # fmt: skip
+    """The HMM that --init hmm begins with: smoothed counts of the sentences that are tagged throughout."""
+    tagged = [sentence for sentence in training if None not in sentence.tags]
+    if not tagged:
+        raise InputError(f"{' '.join(plan.train)}: --init hmm: no sentence in it that is tagged throughout")
+    corpus = IntegerizedCorpus(tagged, lexicon.vocab, tagset, training=True)
+    hmm = tagger_class("hmm")(tagset, lexicon, unigram=plan.sizes.get("unigram", False))
+    return Trainer(
+        lambda: hmm, corpus, watched, Settings(smoothing=settings.smoothing, seed=settings.seed), quiet=True
+    ).run()
 
 
 @contextmanager
@@ -143,7 +225,7 @@ def load_checkpoint(path: str) -> tuple[State, Plan, str]:
     state, more = State.load(path)
     try:
         plan = Plan.from_dict(more["plan"])
-        tagger_class(plan.kind), Settings(**plan.settings)
+        tagger_class(plan.kind), [Group(**group) for group in Settings(**plan.settings).recipe]
         return state, plan, more["trained_on"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not a checkpoint that this tag.py can go on with: {error}") from None
@@ -154,13 +236,19 @@ def fingerprint(*corpora: list[Sentence]) -> str:
     return hashlib.sha256("\n\n".join("\n".join(map(str, corpus)) for corpus in corpora).encode()).hexdigest()
 
 
+def without_tags(sentences: Sequence[Sentence], tag: str | None = None) -> list[Sentence]:
+    """The sentences untagged, or with this tag everywhere."""
+    return [Sentence(sentence.words, (tag,) * len(sentence)) for sentence in sentences]
+
+
 def split_dev(
     args: argparse.Namespace, plan: Plan, training: list[Sentence], sentences: list[Sentence]
 ) -> tuple[list[Sentence], list[Sentence], str]:
     """The training corpus, the development corpus, and the name of the latter."""
     if plan.dev:
         return training, read_corpus(find(plan.dev, "data")), plan.dev
-    if Path(args.input).name.endswith("dev") and any(tag is not None for s in sentences for tag in s.tags):
+    usable = plan.states or any(tag is not None for sentence in sentences for tag in sentence.tags)
+    if Path(args.input).name.endswith("dev") and usable:
         return training, sentences, args.input
     of_input = prefix(args.input)
     if of_input:
@@ -181,14 +269,18 @@ def split_dev(
 
 
 def features(plan: Plan, training: list[Sentence]) -> tuple[Integerizer, Lexicon]:
-    """The tagset and the word features that a training corpus gives."""
+    """The tagset and the word features that a training corpus gives. Anonymous states know all of its words."""
     tagset = Integerizer(sorted({tag for sentence in training for tag in sentence.tags if tag is not None}))
+    if plan.states:
+        tagset = Integerizer(f"s{number}" for number in range(plan.states))
+        training = without_tags(training, "s0")
     if not len(tagset):
         raise InputError(f"{' '.join(plan.train)}: no tagged token to train on")
     vectors = [read_lexicon(find(name, "lexicons")) for name in plan.lexicon]
     return tagset, Lexicon.from_corpus(
-        training, vectors, plan.one_hot, tag_frequencies=plan.problex, word_shapes=plan.affixes
-    )
+        training, vectors, plan.one_hot, tag_frequencies=plan.problex, word_shapes=plan.affixes,
+        characters=plan.characters, finetune=plan.finetune,
+    )  # fmt: skip
 
 
 def remembered(plan: Plan, dev: str, state: State, training: list[Sentence]) -> dict[str, Any]:
@@ -202,7 +294,8 @@ def remembered(plan: Plan, dev: str, state: State, training: list[Sentence]) -> 
     return dict(
         train=plan.train,
         dev=dev,
-        commonest_tag=tags.most_common(1)[0][0],
+        plan={name: value for name, value in plan.to_dict().items() if name not in ("save", "start")},
+        commonest_tag=tags.most_common(1)[0][0] if tags else "s0",
         commonest_tags={word: counts.most_common(1)[0][0] for word, counts in by_word.items()},
         training=dict(
             train_seconds=state.seconds,
@@ -212,36 +305,3 @@ def remembered(plan: Plan, dev: str, state: State, training: list[Sentence]) -> 
             history=state.history,
         ),
     )
-
-
-def output_files(args: argparse.Namespace, model: Path) -> dict[str, Path]:
-    """Where the tagging and the scores go; nowhere for standard input, unless options say so."""
-    if args.input == "-" and not args.output_file:
-        return {}
-    stem = model.with_suffix("") if model.suffix else model
-    default = f"{stem}_{Path(args.input).stem if args.input != '-' else 'stdin'}"
-    return {
-        "output": Path(args.output_file or default + ".output"),
-        "eval": Path(args.eval_file or default + ".eval"),
-    }
-
-
-def require_writable(file: str | Path | None) -> None:
-    """Find out now, not after an hour of training. Raises InputError."""
-    if file is None:
-        return
-    folder = Path(file).parent
-    if Path(file).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{file}: cannot be written")
-
-
-def require_writable_model(file: str | Path) -> None:
-    """The same of a model file, which would take the place of a device or pipe."""
-    require_writable(file)
-    if Path(file).exists() and not Path(file).is_file():
-        raise InputError(f"{file}: no model can be written to a device or pipe")
-
-
-def say(args: argparse.Namespace, message: str) -> None:
-    if not args.quiet:
-        print(message, file=sys.stderr)

@@ -1,11 +1,11 @@
 """Word features: what a model may know of a word, as a row vector of dimension e.
 
 A lexicon is a list of blocks (word_features.py) side by side, in any mixture: one-hot training words, pretrained
-vectors, tag frequencies ("problex"), affixes and shape. Blocks that know words look one up as it is, then
-lower-cased. Failing both, one-hot and problex give OOV; a pretrained block gives its OOL row (out of lexicon) to a
-word known from training and a trained OOV vector, which starts as a copy of OOL, to a novel one. So that OOV gets
-trained, training words that occur once are taken for novel half of the time. Affixes always come from the word
-itself.
+vectors, tag frequencies ("problex"), affixes and shape, and characters (characters.py). Blocks that know words look
+one up as it is, then lower-cased. Failing both, one-hot and problex give OOV; a pretrained block gives its OOL row
+(out of lexicon) to a word known from training and a trained OOV vector, which starts as a copy of OOL, to a novel
+one. So that OOV gets trained, training words that occur once are taken for novel half of the time. Affixes and
+characters always come from the word itself.
 
 `lexicon.features(batch) @ weight` is eq. 43's product E W for the tokens of the batch, without building E;
 `lexicon.embed(batch)` gives the rows themselves.
@@ -13,6 +13,7 @@ itself.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from characters import Characters, inventory
 from corpus import FOLDS, Batch, Sentence
 from integerize import Integerizer
 from word_features import BOS, EOS, Affixes, Block, OneHot, Pretrained, Problex, WordFeatures, look_up
@@ -115,6 +117,8 @@ class Lexicon(nn.Module):
         one_hot: bool | None = None,
         tag_frequencies: bool = False,
         word_shapes: bool = False,
+        characters: bool = False,
+        finetune: bool = False,
     ) -> Lexicon:
         """The lexicon of a training corpus, whose sentences may be tagged, untagged or partly tagged.
 
@@ -122,17 +126,23 @@ class Lexicon(nn.Module):
             vectors, one_hot: see the class.
             tag_frequencies: whether to have the problex block.
             word_shapes: whether to have the affixes block.
+            characters: whether to have the characters block.
+            finetune: whether pretrained vectors may change in training.
         """
         counts: Counter[str] = Counter()
         untagged: Counter[str] = Counter()
         for sentence in training:
             for word, tag in zip(sentence.words, sentence.tags):
                 (untagged if tag is None else counts)[word] += 1
-        more: list[Block] = [problex_block(training, list(counts))] if tag_frequencies else []
+        more: list[Block] = [Pretrained(of_file, finetune) for of_file in vectors]
+        if tag_frequencies:
+            more.append(problex_block(training, list(counts)))
         if word_shapes:
             types = Counter(name for word in counts for name in set(affixes(word)))
             more.append(Affixes([name for name, count in types.items() if count > 1], affixes))
-        return cls(counts, untagged, vectors, one_hot, more)
+        if characters:
+            more.append(Characters(inventory(counts)))
+        return cls(counts, untagged, one_hot=one_hot, more=more)
 
     def config(self) -> dict[str, Any]:
         """What `from_config` needs to make it again, before its tensors are loaded."""
@@ -142,6 +152,13 @@ class Lexicon(nn.Module):
             one_hot=self.one_hot,
             blocks=[block.config() for block in self.blocks[self.one_hot :]],
         )
+
+    def fresh(self) -> Lexicon:
+        """A copy for another model, its random weights drawn anew."""
+        lexicon = copy.deepcopy(self)
+        for block in lexicon.blocks:
+            block.draw()
+        return lexicon
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Lexicon:
@@ -209,9 +226,12 @@ def problex_block(training: Sequence[Sentence], words: Sequence[str]) -> Problex
 def make_block(config: Mapping[str, Any]) -> Block:
     """A block as `Block.config` described it, its tensors still empty. Raises ValueError if its kind is unknown."""
     if config["kind"] == Pretrained.kind:
-        return Pretrained(WordVectors(config["words"], torch.zeros(len(config["words"]), config["dim"])))
+        vectors = WordVectors(config["words"], torch.zeros(len(config["words"]), config["dim"]))
+        return Pretrained(vectors, bool(config.get("finetune")))
     if config["kind"] == Problex.kind:
         return Problex(config["words"], torch.zeros(len(config["words"]) + 2, config["dim"]))
     if config["kind"] == Affixes.kind:
         return Affixes(config["names"], affixes)
+    if config["kind"] == Characters.kind:
+        return Characters(config["characters"], config["dim"], config["embedding_dim"])
     raise ValueError(f"no block of word features is called {config['kind']!r}")

@@ -28,8 +28,10 @@ from corpus import (
     write_whole,
 )
 from decoders import Tagging, decoder, tag_corpus
-from learn import load_or_train, output_files, require_writable, say
-from options import find, parser
+from learn import load_or_train, plan_of, without_tags
+from options import parser
+from outputs import output_files, require_writable, say, warn, write_more
+from plan import find
 from tagger import Tagger
 from training import Interrupted
 from word_features import look_up
@@ -56,6 +58,8 @@ def run(args: argparse.Namespace) -> None:
     prepare_machine(args)
     sentences = read_input(args)
     tagger, path = load_or_train(args, sentences)
+    if plan_of(tagger).get("states"):  # anonymous ones, which no gold tag can be compared with
+        sentences = without_tags(sentences)
     outputs = output_files(args, path)
     for file in (*outputs.values(), args.metrics):
         require_writable(file)
@@ -81,17 +85,17 @@ def run(args: argparse.Namespace) -> None:
         with write_whole(args.metrics) as file:
             json.dump(finite(report), file, indent=2)
             file.write("\n")
-    if outputs:
-        write_corpus(outputs["output"], tagged)
-        append(outputs["eval"], f"{datetime.now():%Y-%m-%d %H:%M:%S} {path} on {args.input}\n{text}\n\n")
+    if "tagging" in outputs:
+        write_corpus(outputs["tagging"], tagged)
+        append(outputs["scores"], f"{datetime.now():%Y-%m-%d %H:%M:%S} {path} on {args.input}\n{text}\n\n")
+    write_more(args, outputs, tagger, corpus)
     print(text, file=sys.stderr if args.input == "-" else sys.stdout)
     if args.verbose and report["accuracy"]["all"] is not None:
         gold = [sentence.tags for sentence in sentences]
         found = [sentence.tags for sentence in tagged]
         print(evaluation.format_confusion(evaluation.confusion(gold, found)), file=sys.stderr)
-    if outputs:
-        say(args, f"tagging in {outputs['output']}, scores in {outputs['eval']}, model in {path}")
-    else:
+    say(args, ", ".join(f"{what} in {file}" for what, file in {**outputs, "model": path}.items()))
+    if "tagging" not in outputs:
         sys.stdout.writelines(f"{sentence}\n" for sentence in tagged)
 
 
@@ -208,10 +212,6 @@ def append(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-
-
-def warn(message: str) -> None:
-    print(f"tag.py: warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import importlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,9 +29,12 @@ VERSION = 1
 FORMAT = "neuralization"
 KINDS = {
     "hmm": "hmm.HiddenMarkovModel",
+    "hmm_neural": "hmm_neural.HiddenMarkovModelNeural",
     "crf": "crf.ConditionalRandomField",
     "crf_backprop": "crf_backprop.ConditionalRandomFieldBackprop",
     "crf_neural": "crf_neural.ConditionalRandomFieldNeural",
+    "crf_extended": "crf_extended.ConditionalRandomFieldExtended",
+    "awesome": "crf_extended.Awesome",
 }
 
 
@@ -80,6 +83,10 @@ class Tagger(nn.Module):
             N: number of training sentences.
         """
         raise NotImplementedError(f"{type(self).__name__} is not trained by gradient")
+
+    def gradients(self, batch: Batch, reg: float, N: int) -> Iterator[float]:
+        """The same for each of the steps that are taken on a minibatch, one after the other: here a single one."""
+        yield self.add_gradient(batch, reg, N)
 
     def squared_norm(self) -> Float[Tensor, ""]:
         """|theta|^2 over all parameters."""

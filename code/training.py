@@ -6,7 +6,7 @@
 The loss that is minimised is the mean over sentences of -logprob, plus reg |theta|^2 / N. Everything the loop knows
 is in a `State`, which can be written to a checkpoint and read back: training then goes on as if it had not been
 interrupted. Models that are trained by counting (the HMM) run expectation maximization instead of steps; see
-`Trainer.count`.
+`Trainer.count`. A recipe (recipe.py) lets groups of parameters learn at their own rates and times.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,7 +25,9 @@ from tqdm import tqdm
 
 import eval as evaluation
 from corpus import InputError, IntegerizedCorpus
-from tagger import Tagger, read_tensors, write_tensors
+from recipe import parameter_groups
+from state import State
+from tagger import Tagger
 
 GOOD_ENOUGH = 0.01  # nats a token on the training corpus: a restart could hardly do better
 
@@ -46,6 +47,7 @@ class Settings:
         loss: what is watched on the development corpus: cross_entropy or viterbi_error.
         smoothing: the HMM's lambda.
         restarts: how often to start again from other weights, for the lowest loss on the training corpus.
+        recipe: groups of parameters that do not simply follow these settings, as `recipe.Group` takes them.
     """
 
     optimizer: str = "adamw"
@@ -64,66 +66,14 @@ class Settings:
     smoothing: float = 0.01
     restarts: int = 0
     seed: int = 0
+    recipe: Sequence[Mapping[str, Any]] = ()
 
-    def learning_rate(self, sentences: int) -> float:
-        """The learning rate after so many sentences."""
+    def learning_rate(self, sentences: int, peak: float | None = None) -> float:
+        """The learning rate after so many sentences, of what has this one at its highest (default: `lr`)."""
         done = min(1.0, sentences / self.max_steps)
         rising = min(1.0, done / self.warmup) if self.warmup else 1.0
-        return self.lr * rising * (1.0 if self.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * done)))
-
-
-@dataclass
-class State:
-    """Where training stands: plain values, and tensors by name. The first six values begin anew with each attempt."""
-
-    sentences: int = 0
-    epoch: int = 0
-    next_evaluation: int = 0
-    since_best: int = 0
-    best_loss: float = math.inf
-    order_sizes: list[int] = field(default_factory=list)
-    attempt: int = 0
-    winner_loss: float = math.inf
-    seconds: float = 0.0
-    step_seconds: float = 0.0
-    tokens: int = 0
-    epochs: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-
-    def next_attempt(self) -> State:
-        """The state in which another attempt begins."""
-        fresh = State()
-        return replace(
-            self,
-            **{name: getattr(fresh, name) for name in list(asdict(fresh))[:6]},
-            attempt=self.attempt + 1,
-            tensors=self.part("winner", keep_name=True),
-        )
-
-    def part(self, name: str, keep_name: bool = False) -> dict[str, Tensor]:
-        """The tensors whose names begin with `name.`, under the rest of their names."""
-        skip = 0 if keep_name else len(name) + 1
-        return {full[skip:]: tensor for full, tensor in self.tensors.items() if full.startswith(name + ".")}
-
-    def put(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Keep copies of tensors under names that begin with `name.`, in place of those that were."""
-        self.tensors = {full: tensor for full, tensor in self.tensors.items() if not full.startswith(name + ".")}
-        self.tensors.update({f"{name}.{key}": tensor.detach().cpu().clone() for key, tensor in tensors.items()})
-
-    def save(self, path: str | Path, **more: Any) -> None:
-        """Write a checkpoint, whole or not at all; `more` comes back with `load`."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "tensors"}
-        write_tensors(path, self.tensors, {"checkpoint": values, "more": more})
-
-    @classmethod
-    def load(cls, path: str | Path) -> tuple[State, dict[str, Any]]:
-        """Read a checkpoint and what was saved with it. Raises InputError if the file is none."""
-        header, tensors = read_tensors(path)
-        try:
-            return cls(**header["checkpoint"], tensors=tensors), dict(header["more"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: not a checkpoint: {' '.join(str(error).split())}") from None
+        peak = self.lr if peak is None else peak
+        return peak * rising * (1.0 if self.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * done)))
 
 
 class Interrupted(Exception):
@@ -169,7 +119,7 @@ class Trainer:
             tagger.eval()
             if self.settings.restarts == 0:
                 return tagger
-            loss = self.timed(lambda: evaluation.cross_entropy(tagger, self.training).conditional)
+            loss = self.timed(lambda: evaluation.cross_entropy(tagger, self.training).joint)
             if loss < self.state.winner_loss:
                 self.state.winner_loss = loss
                 self.state.put("winner", tagger.state_dict())
@@ -182,10 +132,7 @@ class Trainer:
     def descend(self, tagger: Tagger) -> None:
         """Stochastic gradient descent until the development corpus says stop; then the best weights."""
         settings, state = self.settings, self.state
-        parameters = list(tagger.parameters())
-        optimizer = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[settings.optimizer](
-            parameters, lr=settings.lr, weight_decay=0.0
-        )
+        optimizer = self.optimizer(tagger)
         order: list[Tensor] = []
         if self.resuming:
             order = self.restore(tagger, optimizer)
@@ -216,21 +163,37 @@ class Trainer:
                     raise Interrupted
         tagger.load_state_dict(state.part("best"))
 
+    def optimizer(self, tagger: Tagger) -> torch.optim.Optimizer:
+        """The optimizer that `step` takes: groups of parameters by the recipe. Raises InputError if it does not fit."""
+        kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[self.settings.optimizer]
+        return kind(parameter_groups(tagger, self.settings.recipe, self.settings.lr))
+
     def step(self, tagger: Tagger, optimizer: torch.optim.Optimizer, sentences: Tensor) -> float:
-        """One minibatch; returns its loss, nats a sentence."""
+        """One minibatch; returns its loss, nats a sentence, before the first of its steps, which mostly are one."""
         settings, state = self.settings, self.state
         batch = self.training.batch(sentences).to(self.device)
-        rate = settings.learning_rate(state.sentences) * (len(batch) if settings.sum_over_batch else 1)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            rate = settings.learning_rate(state.sentences, group["peak"])
+            group["lr"] = rate * (len(batch) if settings.sum_over_batch else 1)
         optimizer.zero_grad(set_to_none=True)
-        loss = tagger.add_gradient(batch, settings.reg, len(self.training))
-        if settings.clip:
-            torch.nn.utils.clip_grad_norm_(tagger.parameters(), settings.clip)
-        optimizer.step()
+        losses = []
+        for loss in tagger.gradients(batch, settings.reg, len(self.training)):
+            losses.append(loss)
+            self.freeze(optimizer)
+            if settings.clip:
+                torch.nn.utils.clip_grad_norm_(tagger.parameters(), settings.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         state.sentences += len(batch)
         state.tokens += int(batch.lengths.sum())
-        return loss
+        return losses[0]
+
+    def freeze(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take away the gradients of what does not learn in this epoch: then an optimizer takes no step, no decay."""
+        for group in optimizer.param_groups:
+            if not group["group"].learns(self.state.epoch):
+                for parameter in group["params"]:
+                    parameter.grad = None
 
     def evaluate(self, tagger: Tagger) -> bool:
         """Look at the development corpus, keep the weights if they are the best so far; whether to stop."""

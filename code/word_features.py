@@ -92,6 +92,9 @@ class Block(nn.Module):
         """What `make_block` needs to make it again, before its tensors are loaded."""
         return dict(kind=self.kind)
 
+    def draw(self) -> None:
+        """Draw its random weights from torch's global generator; most have none."""
+
     def rows(self, words: Sequence[str], known: Sequence[bool]) -> Int[Tensor, "types *slots"]:
         """The row or rows of each word type; `known` tells whether a training token has it."""
         raise NotImplementedError(f"{type(self).__name__} has no rows")
@@ -122,11 +125,16 @@ class OneHot(Block):
 
 
 class Pretrained(Block):
-    """Fixed vectors from a lexicon file, and one trained vector, `oov`, for novel words without a row."""
+    """Fixed vectors from a lexicon file, and one trained vector, `oov`, for novel words without a row.
+
+    Args:
+        finetune: whether training may add a `delta` [rows, dim], zeros at first, to the fixed `matrix`. So a
+            regularizer pulls the sum towards the vectors of the file.
+    """
 
     kind = "pretrained"
 
-    def __init__(self, vectors: WordVectors):
+    def __init__(self, vectors: WordVectors, finetune: bool = False):
         super().__init__()
         ends = {"BOS": BOS, "EOS": EOS}
         self.words = vectors.words
@@ -135,9 +143,10 @@ class Pretrained(Block):
         self.ool = self.index.pop("OOL")
         self.register_buffer("matrix", vectors.matrix)
         self.oov = nn.Parameter(vectors.matrix[self.ool].clone())
+        self.delta = nn.Parameter(torch.zeros_like(vectors.matrix)) if finetune else None
 
     def config(self) -> dict[str, Any]:
-        return dict(kind=self.kind, words=self.words, dim=self.dim)
+        return dict(kind=self.kind, words=self.words, dim=self.dim, finetune=self.delta is not None)
 
     def rows(self, words: Sequence[str], known: Sequence[bool]) -> Int[Tensor, "types"]:
         """A word without a row gets OOL if it is known from training, else -1 for OOV."""
@@ -146,7 +155,10 @@ class Pretrained(Block):
 
     def forward(self, rows, as_novel, fold) -> Float[Tensor, "B m dim"]:
         oov = (rows < 0) | (as_novel & (rows == self.ool))
-        vectors = nn.functional.embedding(rows.clamp(min=0), self.matrix)
+        rows = rows.clamp(min=0)
+        vectors = nn.functional.embedding(rows, self.matrix)
+        if self.delta is not None:
+            vectors = vectors + nn.functional.embedding(rows, self.delta)
         return torch.where(oov[:, :, None], self.oov, vectors)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from corpus import Batch, InputError, IntegerizedCorpus, parse_sentence
 from integerize import Integerizer
 from lexicon import Lexicon
+from tagger import Tagger, tagger_class
 from word_features import BOS, EOS, OneHot, Pretrained, look_up
 from word_vectors import WordVectors, read_lexicon
 
@@ -275,6 +276,61 @@ def test_oov_vector_is_trained_and_starts_at_ool() -> None:
     with torch.no_grad():
         oov.add_(1.0)
     assert embed(lexicon, "river").tolist() == [ROWS["OOL"]]  # the row of the file is left alone
+
+
+# ----------------------------------------------------------------------------------------------------------- finetuning
+
+
+def finetuned() -> tuple[Lexicon, Pretrained]:
+    sentences = [parse_sentence(line, "test") for line in ("the/D bank/N", "the/D river/N barks/V")]
+    lexicon = Lexicon.from_corpus(sentences, [vectors()], finetune=True).eval()
+    (block,) = lexicon.blocks
+    return lexicon, block
+
+
+def test_delta_is_added_to_the_vectors() -> None:
+    """In whatever case the word is found; OOV has a vector of its own."""
+    lexicon, block = finetuned()
+    words = ["the", "The", "THE", "bank", "river", "nowhere"]
+    before = embed(lexicon, *words)
+    assert torch.equal(before, embed(make("pretrained"), *words)) and not block.delta.any()
+    with torch.no_grad():
+        block.delta[block.index["the"]] = torch.tensor([0.5, 0.25])
+        block.delta[block.ool] = 7.0
+    shift = embed(lexicon, *words) - before
+    assert shift.tolist() == [[0.5, 0.25], [0, 0], [0.5, 0.25], [0, 0], [7, 7], [0, 0]]
+    assert torch.equal(block.matrix, vectors().matrix)
+
+
+def test_gradient_of_delta() -> None:
+    """One for each token of the row; padding and words of other rows get none."""
+    lexicon, block = finetuned()
+    lexicon.embed(batch_of(lexicon, "the bank THE nowhere river", "the")).sum().backward()
+    of_rows = dict(zip(block.words, block.delta.grad[:, 0].tolist()))
+    assert {word: gradient for word, gradient in of_rows.items() if gradient and word != "EOS"} == (
+        {"the": 3.0, "bank": 1.0, "OOL": 1.0}
+    )
+
+
+def test_every_lexicon_is_finetuned_or_none() -> None:
+    sentences = [parse_sentence("the/D bank/N", "test")]
+    for finetune in (False, True):
+        blocks = Lexicon.from_corpus(sentences, [vectors(), vectors(100.0)], finetune=finetune).blocks
+        assert [block.delta is not None for block in blocks] == [finetune] * 2
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_delta_is_saved(finetune: bool, tmp_path: Path) -> None:
+    sentences = [parse_sentence("the/D bank/N", "test")]
+    lexicon = Lexicon.from_corpus(sentences, [vectors()], finetune=finetune)
+    tagger = tagger_class("crf_backprop")(Integerizer(["D", "N"]), lexicon)
+    if finetune:
+        torch.nn.init.uniform_(lexicon.blocks[0].delta)
+    tagger.save(tmp_path / "m.model")
+    loaded = Tagger.load(tmp_path / "m.model").lexicon
+    assert torch.equal(embed(loaded, "the", "Paris", "nowhere"), embed(lexicon.eval(), "the", "Paris", "nowhere"))
+    assert torch.equal(loaded.blocks[0].matrix, vectors().matrix)
+    assert (loaded.blocks[0].delta is not None) == finetune
 
 
 # ------------------------------------------------------------------------------------------------------------- category

@@ -7,159 +7,60 @@ traceback, signals, pipes, another hash seed) is shown by one.
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import math
 import os
 import pickle
-import random
 import re
 import signal
 import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 
+import command_line
+import defaults
 import learn
 import options
 import tag
 import training
+from command_line import (
+    CODE,
+    CORPORA,
+    RUN,
+    SHORT,
+    Call,
+    SignalAt,
+    arguments_for,
+    assert_one_line_error,
+    contents,
+    environment_with,
+    interrupt,
+    metrics,
+    process,
+    same_weights,
+    weights,
+    words,
+)
 from corpus import InputError, Sentence, read_corpus
+from plan import Plan, find, make_plan, model_argument
 from tagger import KINDS, Tagger, read_tensors, write_tensors
 
-CODE = Path(tag.__file__).resolve().parent
-SHORT = ["--max_steps", "240", "--eval_interval", "60", "--restarts", "0"]  # enough to train on the toy corpus
-
+folder, call = command_line.folder, command_line.call  # fixtures
 unix = pytest.mark.skipif(os.name == "nt", reason="signals, limits and pipes of Unix")
-
-
-class Outcome(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Outcome]
-
-
-# The toy language: a determiner, adjectives, a noun, a verb, perhaps another noun phrase; some words are of two tags.
-
-DETERMINERS, ADJECTIVES = ["the", "a", "every"], ["big", "small", "1&slash;2"]
-NOUNS, VERBS = ["dog", "cat", "walk", "run", "Mary", "tree"], ["sees", "walk", "run", "likes", "chases"]
-
-
-def toy_sentence(choose: random.Random) -> str:
-    phrase = lambda: [
-        f"{choose.choice(DETERMINERS)}/D",
-        *(f"{choose.choice(ADJECTIVES)}/J" for _ in range(choose.randrange(3))),
-        f"{choose.choice(NOUNS)}/N",
-    ]
-    return " ".join([*phrase(), f"{choose.choice(VERBS)}/V", *(phrase() if choose.random() < 0.5 else [])])
-
-
-def toy_corpus(sentences: int, seed: int) -> str:
-    choose = random.Random(seed)
-    return "".join(toy_sentence(choose) + "\n" for _ in range(sentences))
-
-
-CORPORA = {
-    "toysup": toy_corpus(60, seed=1),
-    "toydev": toy_corpus(15, seed=2),
-    "toytest": toy_corpus(8, seed=3) + "the/D zebra/N sees/V 3&slash;4/J zebra/N\nMary/N run/V Every/D dog/N\n",
-}
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: the toy corpora, nothing else."""
-    for name, text in CORPORA.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def call(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process, in the folder."""
-
-    def run(*arguments: str | Path, stdin: bytes = b"") -> Outcome:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsys.readouterr()
-        try:
-            status = tag.main([str(argument) for argument in arguments])
-        except SystemExit as leaving:
-            status = leaving.code
-        return Outcome(status, *capsys.readouterr())
-
-    return run
-
-
-def process(
-    *arguments: str | Path, stdin: bytes = b"", before: Sequence[str] = (), **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process, in the current folder.
-
-    Args:
-        before: what the command begins with, such as a program that sets limits.
-    """
-    done = subprocess.run(
-        [*before, sys.executable, CODE / "tag.py", *arguments, "--threads", "1"],
-        input=stdin, capture_output=True, timeout=120, env=environment_with(**environment),
-    )  # fmt: skip
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
-def environment_with(**values: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return {**kept, "OMP_NUM_THREADS": "1", **values}
-
-
-def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every file of the folder; None for what is no file."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
-    }
-
-
-def weights(path: str | Path) -> dict[str, torch.Tensor]:
-    return read_tensors(path)[1]
-
-
-def same_weights(one: str | Path, other: str | Path) -> bool:
-    """Bit for bit."""
-    a, b = weights(one), weights(other)
-    return a.keys() == b.keys() and all(a[name].dtype == b[name].dtype and a[name].equal(b[name]) for name in a)
-
-
-def metrics(path: str | Path = "m.json") -> dict[str, Any]:
-    return json.loads(Path(path).read_text(), parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
-
-
-def words(path: str | Path) -> list[tuple[str, ...]]:
-    return [sentence.words for sentence in read_corpus(path)]
-
-
-def assert_one_line_error(outcome: Outcome | subprocess.CompletedProcess[str], *fragments: str) -> None:
-    status, err = (
-        (outcome.status, outcome.err) if isinstance(outcome, Outcome) else (outcome.returncode, outcome.stderr)
-    )
-    assert status == 2, err
-    assert err.startswith("tag.py: error: ") and err.endswith("\n") and err.count("\n") == 1, err
-    for fragment in fragments:
-        assert fragment in err
 
 
 # --model: a kind, a file, a file to be trained
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kind_trains_saves_and_tags(kind: str, call: Call, folder: Path) -> None:
+def test_kind_trains_saves_and_tags(kind: str, call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(defaults.AWESOME, "lexicon", [])  # which are large
     longer = ["--max_steps", "2400", "--eval_interval", "600", "--restarts", "0", "--lr", "0.1"]
     outcome = call("toydev", "--model", kind, *longer)
     assert outcome.status == 0
@@ -742,7 +643,19 @@ RANGES: dict[str, tuple[list[str], list[str]]] = {
     "--rnn_dim": (["0", "4096"], ["-1", "4097", "1.5"]),
     "--transition_features": (["1", "4096"], ["0", "4097", "2.0"]),
     "--emission_features": (["1", "4096"], ["0", "4097"]),
-    "--tag_dim": (["1", "4096"], ["0", "4097"]),
+    "--tag_dim": (["0", "4096"], ["-1", "4097"]),
+    "--word_dim": (["0", "4096"], ["-1", "4097"]),
+    "--tag_rank": (["0", "4096"], ["-1", "4097"]),
+    "--gem_steps": (["0", "1000"], ["-1", "1001"]),
+    "--states": (["1", "10000"], ["0", "10001"]),
+    "--window": (["1", "100"], ["0", "101"]),
+    "--layers": (["1", "16"], ["0", "17"]),
+    "--dropout": (["0", "0.99"], ["-0.1", "1"]),
+    "--finetune_lr": (["0", "1"], ["-1", "1e7"]),
+    "--finetune_from": (["1"], ["0", "1.5"]),
+    "--kbest": (["1", "10000"], ["0", "10001"]),
+    "--samples": (["1", "10000"], ["0", "10001"]),
+    "--generate": (["1", "1000000"], ["0", "1000001"]),
     "--lambda": (["0", "1e-9", "1000"], ["-1e-9", "-1", "1e999"]),
     "--reg": (["0", "0.5"], ["-0.5", "1e999"]),
     "--lr": (["1e-12", "1e6"], ["0", "-0.1", "1e7"]),
@@ -771,9 +684,9 @@ def test_ranges(option: str, call: Call, folder: Path) -> None:
 # The homework's flags
 
 
-def plan_of(*arguments: str) -> options.Plan:
+def plan_of(*arguments: str) -> Plan:
     args = options.parser().parse_args(["endev", *arguments])
-    return options.make_plan(args, *options.model_argument(args))
+    return make_plan(args, *model_argument(args))
 
 
 HOMEWORK = dict(lr=0.05, batch_size=30, max_steps=50_000, eval_interval=2_000, tolerance=1e-3, smoothing=0.0, seed=0)
@@ -819,25 +732,18 @@ def test_homework_flags_are_taken() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_defaults_of_a_kind(kind: str) -> None:
     plan = plan_of("--model", kind)
-    assert (plan.kind, plan.train, plan.save, plan.sizes) == (kind, ["ensup"], f"{kind}_ensup.model", {})
+    sizes = {name: value for name, value in defaults.AWESOME.items() if name in defaults.SIZES}
+    assert (plan.kind, plan.train, plan.save) == (kind, ["ensup"], f"{kind}_ensup.model")
+    assert plan.sizes == (sizes if kind == "awesome" else {})
     settings = training.Settings(**plan.settings)
     assert not settings.sum_over_batch
     if kind != "hmm":
         assert settings.optimizer == "adamw"
     assert plan_of("--model", kind, "--max_steps", "77").settings["max_steps"] == 77
-    in_help = next(line for line in options.parser().format_help().splitlines() if line.split()[:1] == [kind])
+    in_help = options.parser().format_help().split("as tuned on endev:")[1].splitlines()
+    in_help = next(line for line in in_help if line.split()[:1] == [kind])
     shown = ("lambda", settings.smoothing) if kind == "hmm" else ("lr", settings.lr)
     assert f"{shown[0]} {shown[1]}" in in_help
-
-
-def test_sizes_in_help_are_the_models() -> None:
-    from crf_neural import ConditionalRandomFieldNeural as Model
-
-    defaults = dict(zip(Model.__init__.__code__.co_varnames[3:7], Model.__init__.__defaults__))
-    actions = {action.dest: action.help for action in options.parser()._actions}
-    assert set(defaults) == set(options.SIZES)
-    for name, value in defaults.items():
-        assert re.search(rf"\({value}\b", actions[name]), name
 
 
 def test_homework_training_is_the_sum_over_the_batch(call: Call) -> None:
@@ -847,7 +753,7 @@ def test_homework_training_is_the_sum_over_the_batch(call: Call) -> None:
     mean = training.Settings(optimizer="sgd", lr=0.2, schedule="constant", warmup=0.0, clip=0.0)
     by_mean = {name: getattr(mean, name) for name in ("schedule", "warmup", "clip")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(options.TUNED, "crf_backprop", by_mean)
+        patch.setitem(defaults.TUNED, "crf_backprop", by_mean)
         call("toydev", "-m", "crf_backprop", "--optimizer", "sgd", "--save", "mean.model", *one_step, "--lr", ".2")
     one, other = weights("sum.pkl"), weights("mean.model")
     assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
@@ -855,41 +761,6 @@ def test_homework_training_is_the_sum_over_the_batch(call: Call) -> None:
 
 
 # Interrupted
-
-
-class SignalAt:
-    """Sends this process a signal in the training step of this number (counting from 1)."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, step: int, number: int = signal.SIGINT):
-        self.steps = 0
-        original = training.Trainer.step
-
-        def counted(trainer: training.Trainer, *arguments: Any) -> float:
-            self.steps += 1
-            if self.steps == step:
-                signal.raise_signal(number)
-            return original(trainer, *arguments)
-
-        patch.setattr(training.Trainer, "step", counted)
-
-
-# 60 sentences by 16 are 4 steps an epoch; 3 epochs, so 12 steps an attempt; two attempts; a look every 5 steps or so.
-RUN = ["--max_steps", "180", "--eval_interval", "70", "--batch_size", "16", "--restarts", "1"]
-
-
-def arguments_for(kind: str) -> list[str]:
-    sizes = ["--rnn_dim", "3", "--tag_dim", "3", "--emission_features", "4", "--transition_features", "4"]
-    return ["toydev", "--model", kind, *RUN, *(sizes if kind == "crf_neural" else []), "--save", "x.model"]
-
-
-def interrupt(call: Call, step: int, *arguments: str) -> Outcome:
-    """A run to which Ctrl-C comes in that step."""
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.MonkeyPatch.context() as patch:
-        SignalAt(patch, step)
-        outcome = call(*arguments)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-    return outcome
 
 
 def losses(path: str) -> list[tuple[int, int, float]]:
@@ -1090,14 +961,14 @@ def test_help() -> None:
     """Groups, examples and defaults, on whatever terminal."""
     done = process("--help", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
-    for part in ("examples", "model and data:", "training:", "output:", "machine:", "-λ", "--max_steps", "Exit status"):
+    for part in ("examples", "model and data:", "training", "output:", "machine:", "-λ", "--max_steps", "Exit status"):
         assert part in done.stdout
     assert all(kind in done.stdout for kind in KINDS)
     examples = re.findall(r"python tag\.py ((?:\S+ )*\S+)", done.stdout.split("examples")[1].split("positional")[0])
     assert len(examples) >= 5
     for example in examples:
         args = options.parser().parse_args(example.split())
-        options.model_argument(args)
+        model_argument(args)
 
 
 def test_shipped_corpus_from_anywhere(folder: Path) -> None:
@@ -1108,17 +979,17 @@ def test_shipped_corpus_from_anywhere(folder: Path) -> None:
     report = metrics()
     assert_well_formed(report)
     assert report["accuracy"]["all"] > 0.9 > report["accuracy"]["novel"]
-    assert report["tokens"] == sum(map(len, read_corpus(options.find("endev", "data"))))
+    assert report["tokens"] == sum(map(len, read_corpus(find("endev", "data"))))
 
 
 def test_bare_names(folder: Path) -> None:
     """As given first, then in the package."""
-    assert options.find("toysup", "data") == Path("toysup")
-    assert options.find("words-50.txt", "lexicons").samefile(CODE.parent / "lexicons" / "words-50.txt")
+    assert find("toysup", "data") == Path("toysup")
+    assert find("words-50.txt", "lexicons").samefile(CODE.parent / "lexicons" / "words-50.txt")
     (folder / "endev").write_text("here/N\n")
-    assert options.find("endev", "data").samefile(folder / "endev")
+    assert find("endev", "data").samefile(folder / "endev")
     with pytest.raises(InputError, match="words-50.txt"):
-        options.find("words-50.txt", "data")
+        find("words-50.txt", "data")
 
 
 @unix

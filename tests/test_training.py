@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Task:
     training: Sequence[Sentence] = tuple(artificial(60, seed=1))
     dev: Sequence[Sentence] = tuple(artificial(25, seed=2))
     prepare: Callable[[Tagger, int], Any] = lambda tagger, attempt: None  # done to each new model
+    sizes: dict[str, Any] = field(default_factory=dict)
 
     def trainer(self, settings: Settings = FAST, state: State | None = None, stop_at: int = 0) -> Trainer:
         """Args: stop_at: request a stop the how many-th time that it is asked for."""
@@ -61,7 +62,7 @@ class Task:
         self.made = self.asked = 0
 
         def make_tagger() -> Tagger:
-            tagger = tagger_class(self.kind)(tagset, lexicon, **(SMALL if self.kind == "crf_neural" else {}))
+            tagger = tagger_class(self.kind)(tagset, lexicon, **(SMALL if self.kind == "crf_neural" else self.sizes))
             self.prepare(tagger, self.made)
             self.made += 1
             return tagger
@@ -102,7 +103,7 @@ def set_all(tagger: Tagger, value: float) -> None:
 # --------------------------------------------------------------------------------------------- learning, early stopping
 
 
-@pytest.mark.parametrize("kind", ["crf", "crf_backprop", "crf_neural"])
+@pytest.mark.parametrize("kind", ["crf", "crf_backprop", "crf_neural", "crf_extended"])
 def test_loss_falls(kind: str) -> None:
     task = Task(kind)
     tagger, state = task.run(replace(FAST, max_steps=480))
@@ -229,6 +230,34 @@ def test_step_is_down_the_gradient_of_the_mean(kind: str, sum_over_batch: bool) 
         assert gradient.any()
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_generalized_em_takes_several_steps_on_a_minibatch(steps: int) -> None:
+    """Each down the gradient at the weights that the one before has left."""
+    training = artificial(10, seed=3) * 2
+    settings = Settings(
+        optimizer="sgd", lr=0.2, schedule="constant", warmup=0.0, clip=0.0, batch_size=20, max_steps=20,
+        eval_interval=20,
+    )  # fmt: skip
+    initial: list[dict[str, Tensor]] = []
+    sizes = dict(tag_dim=2, word_dim=3, gem_steps=steps)
+    task = Task("hmm_neural", training, prepare=lambda tagger, _: initial.append(weights(tagger)), sizes=sizes)
+    trainer = task.trainer(settings)
+    tagger = trainer.run()
+    by_hand = trainer.make_tagger()
+    by_hand.load_state_dict(initial[0])
+    taken = 0
+    for _ in by_hand.gradients(trainer.training.batch(torch.arange(20)), 0.0, 20):
+        taken += 1
+        with torch.no_grad():
+            for parameter in by_hand.parameters():
+                parameter -= 0.2 * parameter.grad
+                parameter.grad = None
+    assert taken == steps
+    for (name, found), expected in zip(tagger.named_parameters(), by_hand.parameters()):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+        assert not torch.equal(found, initial[0][name])
+
+
 @pytest.mark.parametrize("clip", [0.0, 0.01])
 def test_clipping(clip: float) -> None:
     settings = Settings(
@@ -288,6 +317,17 @@ def test_no_restart_where_one_is_good_enough() -> None:
     assert state.winner_loss < GOOD_ENOUGH
 
 
+def test_restarts_of_a_model_of_raw_text() -> None:
+    """It is log p(words) that they compare, not log p(no tags | words), which is 0 from the beginning."""
+    task = Task("hmm_neural", training=bare(Task.training), dev=bare(Task.dev))
+    trainer = task.trainer(replace(FAST, max_steps=60, restarts=1))
+    tagger = trainer.run()
+    assert task.made == 2
+    assert trainer.state.winner_loss == pytest.approx(
+        evaluation.cross_entropy(tagger, trainer.training).joint, abs=1e-6
+    )
+
+
 def test_no_restarts_by_default() -> None:
     task = Task(training=EASY, dev=EASY, prepare=start_at([0.5]))
     _, state = task.run(STILL)
@@ -317,7 +357,9 @@ EM = Task("hmm", training=SEMI_SUPERVISED)
 EM_SETTINGS = replace(FAST, max_steps=5 * 60)
 
 
-@pytest.mark.parametrize("task", [Task("crf"), Task("crf_backprop"), Task("crf_neural"), EM], ids=lambda t: t.kind)
+@pytest.mark.parametrize(
+    "task", [*map(Task, ("crf", "crf_backprop", "crf_neural", "hmm_neural", "crf_extended")), EM], ids=lambda t: t.kind
+)
 def test_seed(task: Task) -> None:
     results = []
     for seed in (3, 3, 4):
@@ -340,6 +382,9 @@ INTERRUPTED = {
     "by hand": (Task("crf"), FAST, 11),
     "sgd": (Task("crf_backprop"), replace(FAST, optimizer="sgd", sum_over_batch=True), 11),
     "neural": (Task("crf_neural"), FAST, 21),
+    "dropout": (Task("crf_extended", sizes=dict(SMALL, rnn="lstm", dropout=0.3)), FAST, 21),
+    "neural HMM": (Task("hmm_neural"), FAST, 21),
+    "generalized EM": (Task("hmm_neural", training=SEMI_SUPERVISED, sizes=dict(gem_steps=2)), FAST, 21),
     "viterbi_error": (Task("crf_backprop"), replace(FAST, loss="viterbi_error"), 25),
     "first attempt": (Task("crf_neural"), THREE_ATTEMPTS, 3),
     "end of the first attempt": (Task("crf_neural"), THREE_ATTEMPTS, 8),

@@ -39,6 +39,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import options
+import plan
 from corpus import IntegerizedCorpus, read_corpus
 from decoders import decoder, tag_corpus
 from integerize import Integerizer
@@ -97,18 +98,18 @@ class Course:
 
 def make_course(kind: str, lexicons: Sequence[str], work: Path) -> Course:
     """A new model on ensup, with tag.py's defaults."""
-    plan = options.make_plan(options.parser().parse_args(["endev", "--model", kind]), kind, None)
+    planned = plan.make_plan(options.parser().parse_args(["endev", "--model", kind]), kind, None)
     training = read_corpus(common.find("ensup", work, common.DATA))
     dev = read_corpus(common.find("endev", work, common.DATA))
     tagset = Integerizer(sorted({tag for sentence in training for tag in sentence.tags}))
     vectors = [read_lexicon(common.find(name, work, common.LEXICONS)) for name in lexicons]
     lexicon = Lexicon.from_corpus(training, vectors=vectors)
-    settings = Settings(**plan.settings)
+    settings = Settings(**planned.settings)
     torch.manual_seed(0)
-    tagger = tagger_class(kind)(tagset, lexicon, **plan.sizes).train()
+    tagger = tagger_class(kind)(tagset, lexicon, **planned.sizes).train()
     corpora = (IntegerizedCorpus(sentences, lexicon.vocab, tagset) for sentences in (training, dev))
-    optimizer = torch.optim.AdamW(tagger.parameters(), lr=settings.lr, weight_decay=0.0)
-    return Course(Trainer(lambda: tagger, *corpora, settings), tagger, optimizer)
+    trainer = Trainer(lambda: tagger, *corpora, settings)
+    return Course(trainer, tagger, trainer.optimizer(tagger))
 
 
 def training_section(quick: bool, work: Path) -> tuple[list[Row], list[str]]:

@@ -48,6 +48,10 @@ class Characters(Block):
         characters: the characters that have an embedding of their own.
         dim: number of filters.
         embedding_dim: dimension of a character's embedding.
+
+    Attributes:
+        dropout: in training, the share of the numbers in the embeddings that are 0, drawn anew at each use: a
+            character is then known by the same ones of its numbers wherever it occurs.
     """
 
     kind = "characters"
@@ -57,7 +61,7 @@ class Characters(Block):
         super().__init__()
         self.characters = list(characters)
         self.numbers = {character: number for number, character in enumerate(self.characters, start=len(MARKS))}
-        self.dim, self.embedding_dim = dim, embedding_dim
+        self.dim, self.embedding_dim, self.dropout = dim, embedding_dim, 0.0
         self.embedding = nn.Parameter(torch.empty(len(MARKS) + len(self.characters), embedding_dim))
         self.filters = nn.Parameter(torch.empty(self.WIDTH, embedding_dim, dim))
         self.bias = nn.Parameter(torch.zeros(dim))
@@ -98,6 +102,7 @@ class Characters(Block):
         C, reach = len(self.embedding), self.WIDTH // 2
         spellings = spellings[:, : int((spellings != NOTHING).sum(dim=1).max())]
         embedding = torch.cat([torch.zeros_like(self.embedding[:1]), self.embedding[1:]])
+        embedding = nn.functional.dropout(embedding, self.dropout, self.training)
         tables = (embedding @ self.filters).flatten(0, 1)  # [WIDTH * C, dim]
         padded = nn.functional.pad(spellings, (reach, reach), value=NOTHING)
         windows = padded.unfold(1, self.WIDTH, 1) + C * torch.arange(self.WIDTH, device=spellings.device)

@@ -11,6 +11,8 @@ HMMS = ("hmm", "hmm_neural")
 STATIONARY = ("crf", "crf_backprop")
 EXTENDED = ("crf_extended", "awesome")
 NEURAL = ("crf_neural", *EXTENDED)
+LSTMS = ("crf_blstm", "local_blstm", "local_seq2seq")
+NETWORKS = (*LSTMS, "local_cnn")
 
 # Options that are arguments of a model's constructor, under the same name, and the kinds that have them.
 SIZES: dict[str, tuple[str, ...]] = {
@@ -24,12 +26,14 @@ SIZES: dict[str, tuple[str, ...]] = {
     "emission_features": NEURAL,
     "tag_dim": (*NEURAL, "hmm_neural"),
     "potentials": EXTENDED,
-    "window": EXTENDED,
+    "window": (*EXTENDED, "local_cnn"),
     "boundary": EXTENDED,
     "rnn": EXTENDED,
-    "layers": EXTENDED,
+    "layers": (*EXTENDED, *LSTMS),
     "outside": EXTENDED,
     "dropout": EXTENDED,
+    "hidden": NETWORKS,
+    "plus": NETWORKS,
 }
 # Options that are word features. The words of an hmm and of a crf are one-hot.
 FEATURES = ("one_hot", "lexicon", "problex", "affixes", "characters", "finetune")
@@ -47,12 +51,16 @@ TUNED: dict[str, dict[str, Any]] = {
     "crf_neural": dict(optimizer="adamw", lr=0.02, max_steps=90_000, reg=1.0),
     "crf_extended": dict(optimizer="adamw", lr=0.02, max_steps=90_000, reg=1.0),
     "awesome": dict(optimizer="adamw", lr=0.005, max_steps=90_000, reg=1.0),
+    **{kind: dict(optimizer="adamw", lr=0.005, max_steps=90_000, reg=1.0) for kind in NETWORKS},
 }
 # The word features and sizes of --awesome; options that are given go before them.
 AWESOME: dict[str, Any] = dict(
     one_hot=True, lexicon=["words-50.txt", "syntax-50.txt"], problex=True, affixes=True, characters=True,
     rnn="lstm", rnn_dim=100, potentials="emission_context", outside=True, dropout=0.3,
 )  # fmt: skip
+# The word features of the networks of Tu and Gimpel, and what --plus adds.
+WORD_VECTORS: dict[str, Any] = dict(lexicon=["words-50.txt"])
+PLUS: dict[str, Any] = dict(characters=True, finetune=True)
 HOMEWORK = dict(
     lr=0.05, batch_size=30, max_steps=50_000, eval_interval=2_000, tolerance=1e-3, patience=1, smoothing=0.0,
     schedule="constant", warmup=0.0, clip=0.0,

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from corpus import InputError, IntegerizedCorpus, Sentence, read_corpus
-from defaults import FEATURES
+from defaults import FEATURES, STATIONARY
 from integerize import Integerizer
 from lexicon import Lexicon
 from outputs import output_files, require_writable, require_writable_model, say, warn
@@ -151,7 +151,9 @@ def train(args: argparse.Namespace, job: Job, sentences: list[Sentence]) -> Tagg
         raise InputError(f"{args.checkpoint}: {' '.join(plan.train)} or {which} is not what it was trained with")
 
     model = tagger_class(plan.kind)
-    small = integerized.tokens < RESTARTS_BELOW and not (initial or plan.init) and model.trained_by == "gradient"
+    convex = plan.kind in STATIONARY and not (plan.sizes.get("tag_rank") or plan.characters)  # one start, one end
+    again = model.trained_by == "gradient" and not (initial or plan.init or convex)
+    small = integerized.tokens < RESTARTS_BELOW and again
     settings = Settings(**{"restarts": DEFAULT_RESTARTS if small else 0, **plan.settings})
     if (settings.loss == "viterbi_error" or not model.generative) and not (watched.tags >= 0).any():
         raise InputError(f"{which}: no tag in it that was seen in training, so nothing to watch; say --dev NAME")

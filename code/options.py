@@ -26,10 +26,11 @@ Its tags, where it has any, are used for the score only (and for early stopping,
 examples (in code/):
   python tag.py endev --model hmm                                     count, smooth, tag (step 1 of the homework)
   python tag.py endev --model crf_backprop                            stationary CRF, eqs. 30-31 (step 3)
-  python tag.py endev --model crf_neural --lexicon words-50.txt       biRNN-CRF, eqs. 44-48 (step 4; questions 15-22)
+  python tag.py endev --model crf_neural --lexicon words-50.txt       biRNN-CRF, eqs. 44-48 (step 4; questions 16-22)
   python tag.py endev --model crf_neural --problex --rnn_dim 0        other word features, no context (questions 23-26)
   python tag.py endev --model crf_neural --rnn lstm --potentials shared    its variations (section 4, footnotes 29, 32)
   python tag.py endev --awesome                                       our best
+  python tag.py endev --model crf_blstm --plus                        BLSTM-CRF+ (section 4)
   python tag.py enraw --model hmm_neural --train enraw --states 20    an HMM of anonymous states, of raw text (L.1)
   python tag.py ../grader/data/entest --model crf_neural_ensup_words-50.model --kbest 5    load what was saved, and tag
   echo "Birds sing ." | python tag.py - --model crf_neural_ensup_words-50.model --untagged
@@ -115,7 +116,7 @@ def parser() -> Parser:
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=120),
     )
     p.add_argument("input", metavar="INPUT", help="corpus to tag; - reads standard input and writes to standard output")
-    for add_group in (data, features, without_context, neural, variations, training, output, machine):
+    for add_group in (data, features, without_context, neural, variations, networks, training, output, machine):
         add_group(p)
     return p
 
@@ -178,7 +179,7 @@ def without_context(p: Parser) -> None:
 
 
 def neural(p: Parser) -> None:
-    g = p.add_argument_group("the biRNN-CRF: crf_neural, crf_extended, awesome (H.4, questions 15-22)")
+    g = p.add_argument_group("the biRNN-CRF: crf_neural, crf_extended, awesome (H.4, questions 16-22)")
     dimension = number(int, 1, 4096)
     g.add_argument("-r", "--rnn_dim", type=number(int, 0, 4096), metavar="D", help="d of eq. 46 (32; 0: no context)")
     g.add_argument("--transition_features", type=dimension, metavar="F", help="rows of U^A, eq. 47 (16)")
@@ -194,14 +195,26 @@ def variations(p: Parser) -> None:
                    help="full: eqs. 45-48; of footnote 32, theta^{A,s,t} . f(w, i) is shared, h_i and h'_{i-2} are "
                    "inner, transitions that see no context are emission_context; a window of words in place of the "
                    "RNN is window (full)")
-    g.add_argument("--window", type=number(int, 1, 100), metavar="N", help="its words on each side (1)")
+    g.add_argument("--window", type=number(int, 1, 100), metavar="N",
+                   help="its words on each side (1); those of the second convolution of a local_cnn")
     g.add_argument("--no_boundary", dest="boundary", action="store_const", const=False,
                    help="no bigram factors of BOS and EOS (footnote 29)")
     g.add_argument("--rnn", choices=("sigmoid", "lstm", "gru"), help="in place of eq. 46 (sigmoid)")
-    g.add_argument("--layers", type=number(int, 1, 16), metavar="N", help="depth of the RNN (1)")
+    g.add_argument("--layers", type=number(int, 1, 16), metavar="N",
+                   help="depth of the RNN (1), also that of a crf_blstm, local_blstm, local_seq2seq")
     switch(g, "--outside", help="hand-made features of the word (one-hot, problex, affixes) outside sigma too (H.5)")
     g.add_argument("--dropout", type=number(float, 0, 1, open_high=True), metavar="P",
                    help="share of inputs that are left out at random in training (0)")
+
+
+def networks(p: Parser) -> None:
+    g = p.add_argument_group(
+        "BLSTM-CRF and taggers without transitions (section 4, after Tu and Gimpel 2019): crf_blstm, local_cnn, "
+        "local_blstm, local_seq2seq; their word features are words-50.txt if no other --lexicon is said")
+    g.add_argument("--hidden", type=number(int, 1, 4096), metavar="H",
+                   help="states of an LSTM in each direction, filters of each convolution (100)")
+    switch(g, "--plus", help="BLSTM-CRF+ and the like: --finetune, --characters, and dropout of .5 on the embeddings "
+           "of characters, the word features and the states")
 
 
 def training(p: Parser) -> None:

@@ -17,12 +17,15 @@ from defaults import (
     FINETUNE,
     HMMS,
     HOMEWORK,
+    NETWORKS,
     NEURAL,
     ONE_HOT_ONLY,
+    PLUS,
     SETTINGS,
     SIZES,
     STATIONARY,
     TUNED,
+    WORD_VECTORS,
 )
 from recipe import check_overlap
 from tagger import KINDS, tagger_class
@@ -162,7 +165,7 @@ def make_plan(
         InputError: the training corpus cannot be told, or options do not go together or with the kind.
     """
     kind, homework = choose_kind(args, kind, start and start["kind"])
-    preset = start or (AWESOME if kind == "awesome" else {})
+    preset = start or preset_of(kind, bool(args.plus))
     chosen = {**preset, **given(args, *FEATURES, *SIZES, *FINETUNE)}
     for name in given(args, *FINETUNE):
         if not chosen.get("finetune"):
@@ -200,9 +203,16 @@ def make_plan(
         settings=settings,
         init=args.init,
         states=args.states,
-        save=args.save or file or default_name(kind, train, given(args, *FEATURES)),
+        save=args.save or file or default_name(kind, train, given(args, *FEATURES, "plus")),
         start=args.checkpoint,
     )
+
+
+def preset_of(kind: str, plus: bool) -> dict[str, Any]:
+    """The word features and sizes that a kind has unless the options say otherwise."""
+    if kind in NETWORKS:
+        return {**WORD_VECTORS, **(PLUS if plus else {})}
+    return AWESOME if kind == "awesome" else {}
 
 
 def choose_features(kind: str, chosen: Mapping[str, Any]) -> dict[str, Any]:

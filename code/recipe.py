@@ -36,13 +36,13 @@ else:
 GROUPS: dict[str, tuple[str, str]] = {
     "lexicon": (r"lexicon\.", "all that is trained of the word features"),
     "vectors": (r"lexicon\.blocks\.\d+\.delta$", "of these, what --finetune adds to pretrained vectors"),
-    "rnn": (r"(M|M_)$|encoder\.", "M and M' of eq. 46, or what stands in their place"),
+    "rnn": (r"(M|M_)$|encoder\.|network\.(?!output\.)", "M and M' of eq. 46, or what stands in their place"),
     "transitions": (
         r"(start|trans|stop|Theta_A|Theta_A_|before|after|bias|U_A|theta_A)$",
         "W^A or what it is made of; U^A and theta^A (eqs. 45, 47)",
     ),
     "emissions": (
-        r"(emission|theta|gamma|projection|U_B|theta_B|W)$",
+        r"(emission|theta|gamma|projection|U_B|theta_B|W)$|network\.output\.",
         "W^B or what it is made of; U^B and theta^B (eqs. 45, 48); weights outside sigma",
     ),
     "tags": (r"tags$", "tag embeddings of eqs. 47 and 48"),

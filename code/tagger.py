@@ -35,6 +35,10 @@ KINDS = {
     "crf_neural": "crf_neural.ConditionalRandomFieldNeural",
     "crf_extended": "crf_extended.ConditionalRandomFieldExtended",
     "awesome": "crf_extended.Awesome",
+    "crf_blstm": "crf_blstm.ConditionalRandomFieldBLSTM",
+    "local_cnn": "local.LocalCNN",
+    "local_blstm": "local.LocalBLSTM",
+    "local_seq2seq": "local.LocalSeq2Seq",
 }
 
 

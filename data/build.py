@@ -10,11 +10,13 @@ Derived from them, one sentence a line in the corpus format (code/corpus.py):
     ensup  endev  enraw     words with coarse tags: the first letter of the Penn tag; enraw is untagged
     ptbsup ptbdev           the same sentences with Penn tags
     nersup nerdev           the same sentences with named entities: O, and B- I- E- S- before PER LOC ORG MISC
+    pairssup pairsdev       the same sentences with 400 labels, PREV+OWN, the Penn tags of the token before and of the
+                            token itself (BOS+OWN at the start), and * for pairs that are not among the 400 commonest
 
 from nothing but seeds (artificial.py): icsup icraw icdev, nextsup nextdev, possup posdev, lampsup lampdev,
 
-and, in grader/data only, entest ptbtest nertest, each with a twin `.words` that has the bare words. Without the test
-master (students do not have it) these are left out, and one line says so.
+and, in grader/data only, entest ptbtest nertest pairstest, each with a twin `.words` that has the bare words. Without
+the test master (students do not have it) these are left out, and one line says so.
 Exit status: 0 done; 1 --check found a difference; 2 a master is malformed or a file cannot be read or written.
 
 To add a derived corpus, write a function from the masters to (name, sentences) pairs and put it into FAMILIES.
@@ -33,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "code"), str(ROOT / "data")]
 
 import artificial  # noqa: E402
+from converters import limit  # noqa: E402
 
 from corpus import InputError, Sentence, parse_sentence, read_lines, write_corpus  # noqa: E402
 
@@ -164,12 +167,31 @@ LAYERS: dict[str, Callable[[AnnotatedSentence], tuple[str, ...]]] = {
 }
 
 
+def pairs(penn: Sequence[str]) -> tuple[str, ...]:
+    """Each Penn tag of one sentence with the one before it.
+
+    >>> pairs(["DT", "NN"])
+    ('BOS+DT', 'DT+NN')
+    """
+    return tuple(f"{previous}+{own}" for previous, own in zip(("BOS", *penn), penn))
+
+
 def annotation_layers(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]:
     """`en*`, `ptb*`, `ner*`: the same sentences, each prefix with another layer of their annotation."""
     for part, sentences in masters.tagged.items():
         for prefix, tags_of in LAYERS.items():
             yield prefix + ENDINGS[part], [Sentence(sentence.words, tags_of(sentence)) for sentence in sentences]
     yield "enraw", masters.raw
+
+
+def pair_corpora(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]:
+    """`pairs*`: the 400 commonest pairs of tags in the training part, by `converters.limit`."""
+    tagged = {
+        ENDINGS[part]: [(list(sentence.words), list(pairs(sentence.penn))) for sentence in sentences]
+        for part, sentences in masters.tagged.items()
+    }
+    for ending, sentences in limit(tagged).items():
+        yield f"pairs{ending}", [Sentence(tuple(words), tuple(labels)) for words, labels in sentences]
 
 
 def artificial_corpora(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]:
@@ -180,6 +202,7 @@ def artificial_corpora(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]
 # Each turns the masters into (name, sentences) pairs. A name that ends in `test` goes to grader/data.
 FAMILIES: tuple[Callable[[Masters], Iterable[tuple[str, list[Sentence]]]], ...] = (
     annotation_layers,
+    pair_corpora,
     artificial_corpora,
 )
 
@@ -223,17 +246,18 @@ def differing(masters: Masters, root: Path) -> list[str]:
 
 
 def table_row(
-    part: str, documents: int, tagged: list[AnnotatedSentence], sentences: list[tuple[str, ...]]
+    part: str, documents: int, tagged: list[AnnotatedSentence], derived: dict[str, list[Sentence]]
 ) -> list[str]:
     """What `statistics` says of one master, but for its last column. An untagged master has dashes for tags."""
+    sentences = [sentence.words for sentence in next(iter(derived.values()))]
     words = [word for sentence in sentences for word in sentence]
-    tag_types = [len({tag for sentence in tagged for tag in tags_of(sentence)}) for tags_of in LAYERS.values()]
+    tag_types = [len({tag for sentence in corpus for tag in sentence.tags}) for corpus in derived.values()]
+    kinds = tag_types if tagged else [0] * (len(LAYERS) + 1)
     entities = sum(label.startswith("B-") for sentence in tagged for label in sentence.bio)
-    derived = [prefix + ENDINGS[part] for prefix in LAYERS] if tagged else ["enraw"]
     return [
         f"`{Path(MASTERS[part]).name}`", " ".join(f"`{name}`" for name in derived),
         *(f"{size:,}" for size in (documents, len(sentences), len(words), len(set(words)))),
-        *(f"{size:,}" if tagged else "-" for size in (*tag_types, entities)),
+        *(f"{size:,}" if tagged else "-" for size in (*kinds, entities)),
         f"{len(words) / len(sentences):.1f}", f"{max(map(len, sentences))}",
     ]  # fmt: skip
 
@@ -242,15 +266,16 @@ def statistics(masters: Masters) -> str:
     """The sizes of the masters as a markdown table, one row a master."""
     header = (
         "master", "derived", "documents", "sentences", "tokens", "types", "coarse tags", "Penn tags", "entity labels",
-        "entities", "mean length", "longest", "tokens not in sup",
+        "pair labels", "entities", "mean length", "longest", "tokens not in sup",
     )  # fmt: skip
     rows = [header, ("---",) * 2 + ("---:",) * (len(header) - 2)]
+    corpora = dict([*annotation_layers(masters), *pair_corpora(masters)])
     supervised = {word for sentence in masters.tagged["train"] for word in sentence.words}
     for part in (part for part in MASTERS if part in masters.documents):
-        tagged = masters.tagged.get(part, [])
-        sentences = [sentence.words for sentence in tagged or masters.raw]
-        new = [word not in supervised for sentence in sentences for word in sentence]
-        rows.append((*table_row(part, masters.documents[part], tagged, sentences), f"{sum(new) / len(new):.1%}"))
+        tagged, ending = masters.tagged.get(part, []), ENDINGS.get(part, part)
+        derived = {name: corpus for name, corpus in corpora.items() if name.endswith(ending)}
+        new = [word not in supervised for sentence in next(iter(derived.values())) for word in sentence.words]
+        rows.append((*table_row(part, masters.documents[part], tagged, derived), f"{sum(new) / len(new):.1%}"))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

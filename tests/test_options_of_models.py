@@ -56,8 +56,11 @@ VALUES: dict[str, tuple[list[str], Any]] = {
     "layers": (["--layers", "2"], 2),
     "outside": (["--outside"], True),
     "dropout": (["--dropout", "0.5"], 0.5),
+    "hidden": (["--hidden", "5"], 5),
+    "plus": (["--plus"], True),
 }
-NEEDED = {"window": ["--potentials", "window"], "tag_form": ["--tag_rank", "2"]}  # without which they say nothing
+# Without which they say nothing.
+NEEDED = {("window", "crf_extended"): ["--potentials", "window"], ("tag_form", "crf_backprop"): ["--tag_rank", "2"]}
 TINY = ["--max_steps", "32", "--eval_interval", "32", "--batch_size", "16", "--restarts", "0"]
 
 
@@ -221,7 +224,7 @@ def test_awesome() -> None:
 @pytest.mark.parametrize("name, kind", [(name, kind) for name in SIZES for kind in SIZES[name] if kind != "awesome"])
 def test_sizes_train_and_are_remembered(name: str, kind: str, call: Call) -> None:
     given, value = VALUES[name]
-    outcome = call("toydev", "--model", kind, *given, *NEEDED.get(name, []), *TINY, "--save", "x.model")
+    outcome = call("toydev", "--model", kind, *given, *NEEDED.get((name, kind), []), *TINY, "--save", "x.model")
     assert outcome.status == 0, outcome.err
     tagger = Tagger.load("x.model")
     assert tagger.kind == kind and tagger.sizes[name] == value and tagger.more["plan"]["sizes"][name] == value

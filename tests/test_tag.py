@@ -60,7 +60,8 @@ unix = pytest.mark.skipif(os.name == "nt", reason="signals, limits and pipes of 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_kind_trains_saves_and_tags(kind: str, call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(defaults.AWESOME, "lexicon", [])  # which are large
+    for preset in (defaults.AWESOME, defaults.WORD_VECTORS):
+        monkeypatch.setitem(preset, "lexicon", [])  # which are large
     longer = ["--max_steps", "2400", "--eval_interval", "600", "--restarts", "0", "--lr", "0.1"]
     outcome = call("toydev", "--model", kind, *longer)
     assert outcome.status == 0

@@ -246,7 +246,10 @@ def training(p: Parser) -> None:
 
 def output(p: Parser) -> None:
     g = p.add_argument_group("output")
-    g.add_argument("--decoder", choices=DECODERS, default="viterbi", help="how the tags are found (viterbi)")
+    g.add_argument("--decoder", choices=DECODERS, default="viterbi",
+                   help="how the tags are found (viterbi): the best tagging; the best tag of each word is posterior; "
+                   "Viterbi on the likely tags, with a proof, is restricted; beam, gradient_descent and mean_field "
+                   "are approximate")
     g.add_argument("-o", "--output_file", metavar="FILE",
                    help="the tagging (default: MODEL_INPUT.output beside the model)")
     g.add_argument("-e", "--eval_file", metavar="FILE", help="the scores, appended (default: MODEL_INPUT.eval)")

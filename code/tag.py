@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
     tagger.to(args.device).eval()
     corpus = IntegerizedCorpus(sentences, tagger.lexicon.vocab, tagger.tagset)
-    tagging = tag_corpus(tagger, corpus, decoder(args.decoder))
+    tagging = tag_corpus(tagger, corpus, decoder(args.decoder), energies=args.metrics is not None)
     tagged = with_tags(tagger, sentences, tagging)
     if tagging.impossible:
         warn(
@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         )
 
     report = score(args, tagger, corpus, sentences, tagged)
+    report.update(mean_energies(tagging))
     report.update(
         model=tagger.kind, model_file=str(path), train=tagger.more.get("train"), dev=tagger.more.get("dev"),
         input=args.input, tag_tokens_per_second=corpus.tokens / tagging.seconds,
@@ -172,6 +173,16 @@ def score(
         if evaluation.is_span_task(set(tagger.tagset) | {tag for tags in gold_tags for tag in tags if tag is not None}):
             report["f1"] = evaluation.span_f1(gold_tags, found)[0].f1
     return report
+
+
+def mean_energies(tagging: Tagging) -> dict[str, float | None]:
+    """Means over the sentences with a possible tagging, in nats; None where not asked for, or where there are none."""
+    found: dict[str, float | None] = dict.fromkeys(("energy", "viterbi_energy", "search_error", "relaxed_energy"))
+    if tagging.energies is not None and len(tagging.impossible) < len(tagging.tags):
+        e = tagging.energies
+        parts = (e.found, e.viterbi, e.search_error, e.relaxed)
+        found.update((name, float(part.nanmean())) for name, part in zip(found, parts) if part is not None)
+    return found
 
 
 def describe(report: dict[str, Any]) -> str:

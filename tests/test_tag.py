@@ -48,6 +48,7 @@ from command_line import (
     words,
 )
 from corpus import InputError, Sentence, read_corpus
+from decoders import DECODERS
 from plan import Plan, find, make_plan, model_argument
 from tagger import KINDS, Tagger, read_tensors, write_tensors
 
@@ -322,7 +323,8 @@ FIELDS = {
     "sentences": Known(int), "cross_entropy": Known(float, True), "conditional_cross_entropy": Known(float, True),
     "perplexity": Known(float, True), "accuracy": Known(dict), "f1": Known(float, True), "train_seconds": Known(float),
     "train_tokens_per_second": Known(float), "tag_tokens_per_second": Known(float), "epochs": Known(int),
-    "seed": Known(int), "parameters": Known(int), "decoder": Known(str),
+    "seed": Known(int), "parameters": Known(int), "decoder": Known(str), "energy": Known(float, True),
+    "viterbi_energy": Known(float), "search_error": Known(float, True), "relaxed_energy": Known(float, True),
 }  # fmt: skip
 
 
@@ -336,7 +338,7 @@ def assert_well_formed(report: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hmm", "crf_backprop"])
-@pytest.mark.parametrize("decoder", ["viterbi", "posterior"])
+@pytest.mark.parametrize("decoder", list(DECODERS))
 def test_metrics_are_those_of_the_output(kind: str, decoder: str, call: Call) -> None:
     outcome = call(
         "toytest", "--model", kind, *SHORT, "--decoder", decoder, "--seed", "7", "-o", "tagging", "--metrics", "m.json"
@@ -359,6 +361,10 @@ def test_metrics_are_those_of_the_output(kind: str, decoder: str, call: Call) ->
     assert (report["model"], report["train"], report["dev"], report["input"]) == (kind, ["toysup"], "toydev", "toytest")
     assert (report["tokens"], report["sentences"]) == (len(gold), len(words("toytest")))
     assert (report["seed"], report["decoder"], report["f1"]) == (7, decoder, None)
+    exact = decoder in ("viterbi", "restricted", "beam")  # a beam of 4 is wider than this tagset
+    assert report["search_error"] == pytest.approx(0, abs=1e-4) if exact else report["search_error"] > -1e-4
+    assert report["search_error"] == pytest.approx(report["energy"] - report["viterbi_energy"], abs=1e-4)
+    assert (report["relaxed_energy"] is None) == (decoder not in ("gradient_descent", "mean_field"))
     assert report["perplexity"] == pytest.approx(math.exp(report["cross_entropy"]))
     if kind == "hmm":
         assert report["conditional_cross_entropy"] < report["cross_entropy"]

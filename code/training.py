@@ -166,7 +166,7 @@ class Trainer:
     def optimizer(self, tagger: Tagger) -> torch.optim.Optimizer:
         """The optimizer that `step` takes: groups of parameters by the recipe. Raises InputError if it does not fit."""
         kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[self.settings.optimizer]
-        return kind(parameter_groups(tagger, self.settings.recipe, self.settings.lr))
+        return kind(parameter_groups(tagger, self.settings.recipe, self.settings.lr), fused=self.device != "mps")
 
     def step(self, tagger: Tagger, optimizer: torch.optim.Optimizer, sentences: Tensor) -> float:
         """One minibatch; returns its loss, nats a sentence, before the first of its steps, which mostly are one."""

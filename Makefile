@@ -30,8 +30,10 @@ data: $(VENV)/ready      ## derive the corpora from the master files again
 speed: $(VENV)/ready     ## measure speed, beside pytorch-crf if that is installed (minutes, on a quiet machine)
 	$(BIN)/python writeup/experiments/speed.py
 
-experiments: $(VENV)/ready   ## the table of models, 3 seeds each (resumable)
+experiments: $(VENV)/ready   ## the tables of models, 3 seeds each (hours; resumable)
 	$(BIN)/python writeup/experiments/main_line.py
+	$(BIN)/python writeup/experiments/artificial.py
+	$(BIN)/python writeup/experiments/models.py --jobs 2
 
 clean:                   ## remove the environment and what tests leave behind
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache

@@ -20,6 +20,7 @@ sys.path.insert(0, str(EXPERIMENTS))
 
 import common  # noqa: E402
 import main_line  # noqa: E402
+import runs  # noqa: E402
 import speed  # noqa: E402
 import speed_chain  # noqa: E402
 import speed_rows  # noqa: E402
@@ -341,14 +342,14 @@ def test_a_system_without_its_lexicon_is_left_out(
     monkeypatch.setattr(common, "LEXICONS", tmp_path)
     monkeypatch.setattr(common, "run_tag", no_run)
     folder = quick_out / "results" / "main_line"
-    assert main_line.run_missing(folder, ["crf_neural syntax-50", "hmm"], [0], quick=True, jobs=1) == []
-    assert "crf_neural syntax-50 left out: lexicons/syntax-50.txt is not there" in capsys.readouterr().out
+    assert main_line.run_missing(folder, ["crf_neural words-50", "hmm"], [0], quick=True, jobs=1) == []
+    assert "crf_neural words-50 left out: lexicons/words-50.txt is not there" in capsys.readouterr().out
 
 
 def test_means_and_deviations():
-    assert main_line.over_seeds([0.5, 0.7, None, 0.9]) == pytest.approx(dict(mean=0.7, deviation=0.2))
-    assert main_line.over_seeds([0.5]) == dict(mean=0.5, deviation=None)
-    assert main_line.over_seeds([None]) == dict(mean=None, deviation=None)
+    assert runs.over_seeds([0.5, 0.7, None, 0.9]) == pytest.approx(dict(mean=0.7, deviation=0.2))
+    assert runs.over_seeds([0.5]) == dict(mean=0.5, deviation=None)
+    assert runs.over_seeds([None]) == dict(mean=None, deviation=None)
     assert main_line.spread(dict(mean=1234.5, deviation=20.0), 1, 1) == "1,234.5 ± 20.0"
     assert main_line.spread(dict(mean=0.5, deviation=None), 100, 2) == "50.00"
     assert main_line.spread(dict(mean=None, deviation=None), 100, 2) == "-"

@@ -28,7 +28,8 @@ sys.path.insert(0, str(CODE))
 
 import runtime  # noqa: E402, F401
 
-QUICK_SENTENCES = {"ensup": 200, "endev": 50}
+QUICK_SENTENCES = {"ensup": 200, "endev": 50, "enraw": 50, "ptbsup": 200, "ptbdev": 50}
+QUICK_FETCHED = {"ewtsup": 200, "ewtdev": 50}  # of corpora that may not be there
 QUICK_ROWS = 1000  # of each lexicon
 
 
@@ -97,7 +98,8 @@ def peak_memory() -> int | None:
 
 def small_data(folder: Path) -> None:
     """The first lines of the corpora and lexicons, under their own names: runs in this folder are over in seconds."""
-    for name, sentences in QUICK_SENTENCES.items():
+    fetched = {name: sentences for name, sentences in QUICK_FETCHED.items() if (DATA / name).exists()}
+    for name, sentences in {**QUICK_SENTENCES, **fetched}.items():
         (folder / name).write_text("".join(first_lines(DATA / name, sentences)), encoding="utf-8")
     for path in LEXICONS.glob("*-*.txt"):
         header, *rows = first_lines(path, QUICK_ROWS + 1)

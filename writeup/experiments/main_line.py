@@ -18,21 +18,14 @@ import common  # before torch
 
 import argparse
 import itertools
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-import eval as evaluation
-from corpus import read_corpus
+import runs
+from runs import CATEGORIES, QUICK, Job, comparison_row, measure_cells, of_seeds, spread
 
 try:
     import matplotlib
@@ -50,9 +43,6 @@ SYSTEMS: dict[str, list[str]] = {
     "crf_neural d=0": ["crf_neural", "--rnn_dim", "0"],
     "crf_neural d=0 words-50": ["crf_neural", "--rnn_dim", "0", "--lexicon", "words-50.txt"],
     "crf_neural words-50": ["crf_neural", "--lexicon", "words-50.txt"],
-    "crf_neural words-20": ["crf_neural", "--lexicon", "words-20.txt"],
-    "crf_neural words-10": ["crf_neural", "--lexicon", "words-10.txt"],
-    "crf_neural syntax-50": ["crf_neural", "--lexicon", "syntax-50.txt"],
 }
 # A and B that differ in one thing
 NEIGHBOURS = [
@@ -62,13 +52,7 @@ NEIGHBOURS = [
     ("crf_neural d=0", "crf_backprop"),
     ("crf_neural d=0 words-50", "crf_backprop words-50"),
     ("crf_neural words-50", "crf_neural d=0 words-50"),
-    ("crf_neural words-50", "crf_neural words-20"),
-    ("crf_neural words-20", "crf_neural words-10"),
-    ("crf_neural syntax-50", "crf_neural words-50"),
 ]
-CATEGORIES = ("all", *evaluation.CATEGORIES)
-MEASURES = ("conditional_cross_entropy", "train_seconds", "train_tokens_per_second", "tag_tokens_per_second")
-QUICK = ["--max_steps", "300", "--eval_interval", "100", "--restarts", "0"]
 NO_PLOTS = "no figures: matplotlib is not installed (pip install matplotlib==3.10.9, or the extra `plots`)"
 
 Results = dict[str, dict[int, dict[str, Any]]]  # by system and seed
@@ -116,12 +100,16 @@ def result_path(folder: Path, system: str, seed: int) -> Path:
     return folder / f"{system.replace(' ', '-').replace('=', '')}-{seed}.json"
 
 
+def job_of(folder: Path, system: str, seed: int, quick: bool) -> Job:
+    return Job(result_path(folder, system, seed), command_of(system, seed, quick))
+
+
 def existing(folder: Path, seeds: Iterable[int], quick: bool) -> Results:
     """The results that were made by the commands of today."""
     results: Results = {}
     for system, seed in itertools.product(SYSTEMS, seeds):
-        result = common.read_json(result_path(folder, system, seed))
-        if result and result.get("command") == command_of(system, seed, quick):
+        result = job_of(folder, system, seed, quick).result()
+        if result:
             results.setdefault(system, {})[seed] = result
     return results
 
@@ -134,47 +122,13 @@ def absent_lexicon(system: str) -> str | None:
 
 def run_missing(folder: Path, systems: Sequence[str], seeds: Sequence[int], quick: bool, jobs: int) -> list[str]:
     """Make the results that are not there; what failed, a line each."""
-    done = existing(folder, seeds, quick)
     wanted = []
     for system in systems:
         if absent_lexicon(system):
             print(f"{system} left out: lexicons/{absent_lexicon(system)} is not there")
         else:
-            wanted.extend((system, seed) for seed in seeds)
-    missing = [(system, seed) for system, seed in wanted if seed not in done.get(system, {})]
-    failures: list[str] = []
-    bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc="main line", unit=" runs")
-    with bar, tempfile.TemporaryDirectory() as work, ThreadPoolExecutor(jobs) as pool:
-        if quick:
-            common.small_data(Path(work))
-        make = partial(make_result, folder, quick=quick, jobs=jobs, work=Path(work))
-        runs = [pool.submit(make, system, seed) for system, seed in missing]
-        try:
-            for run in as_completed(runs):
-                bar.update()
-                if isinstance(run.exception(), common.RunError):
-                    failures.append(str(run.exception()))
-                else:
-                    run.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return failures
-
-
-def make_result(folder: Path, system: str, seed: int, quick: bool, jobs: int, work: Path) -> None:
-    """Train and measure one system with one seed."""
-    command, path = command_of(system, seed, quick), result_path(folder, system, seed)
-    threads = 1 if quick else max(1, common.cores() // jobs)
-    load = common.load()
-    run = common.run_tag([*command, "--threads", str(threads)], work, path.stem)
-    gold = [sentence.tags for sentence in read_corpus(common.find("endev", work, common.DATA))]
-    correct, tokens = evaluation.correct_by_sentence(gold, [sentence.tags for sentence in read_corpus(run.output)])
-    common.write_json(path, dict(
-        command=command, machine=common.machine(threads), jobs=jobs, load_before=load, load_after=common.load(),
-        peak_memory=run.peak_memory, metrics=run.metrics, correct_by_sentence=correct.tolist(),
-        tokens_by_sentence=tokens.tolist(),
-    ))  # fmt: skip
+            wanted.extend(job_of(folder, system, seed, quick) for seed in seeds)
+    return runs.run_missing("main line", wanted, quick, jobs)
 
 
 # Summary
@@ -190,39 +144,13 @@ def summarize(results: Results, quick: bool) -> dict[str, Any]:
         jobs=sorted({result["jobs"] for result in every}),
         load_before=[min(loads), max(loads)] if loads else None,
         missing=[system for system in SYSTEMS if system not in results],
-        systems={system: of_system(by_seed) for system, by_seed in results.items()},
+        systems={system: of_seeds(by_seed) for system, by_seed in results.items()},
         comparisons=[
-            compare(a, b, results) for a, b in NEIGHBOURS if 0 in results.get(a, {}) and 0 in results.get(b, {})
+            dict(a=a, b=b, **runs.compare(results[a][0], results[b][0]))
+            for a, b in NEIGHBOURS
+            if 0 in results.get(a, {}) and 0 in results.get(b, {})
         ],
     )
-
-
-def of_system(by_seed: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
-    """One system over its seeds."""
-    metrics = [by_seed[seed]["metrics"] for seed in sorted(by_seed)]
-    first = by_seed[min(by_seed)]
-    return dict(
-        command="tag.py " + " ".join(first["command"]).replace(f" --seed {min(by_seed)}", ""),
-        seeds=sorted(by_seed),
-        parameters=metrics[0]["parameters"],
-        accuracy={name: over_seeds([run["accuracy"][name] for run in metrics]) for name in CATEGORIES},
-        tokens=metrics[0]["counts"],
-        **{name: over_seeds([run[name] for run in metrics]) for name in MEASURES},
-    )
-
-
-def over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:
-    """Mean and standard deviation (of a sample: over n - 1); None where there is nothing to take them of."""
-    numbers = [value for value in values if value is not None]
-    mean = statistics.fmean(numbers) if numbers else None
-    return dict(mean=mean, deviation=statistics.stdev(numbers) if len(numbers) > 1 else None)
-
-
-def compare(a: str, b: str, results: Results) -> dict[str, Any]:
-    """The accuracy of A minus that of B, both of seed 0, by the paired bootstrap over sentences."""
-    first, second = results[a][0], results[b][0]
-    counts = (first["correct_by_sentence"], second["correct_by_sentence"], first["tokens_by_sentence"])
-    return dict(a=a, b=b, **asdict(evaluation.paired_bootstrap(*(np.array(column) for column in counts))))
 
 
 # The tables
@@ -267,22 +195,7 @@ def markdown(summary: dict[str, Any]) -> str:
 
 def system_row(name: str, system: Mapping[str, Any]) -> list[str]:
     accuracy = [spread(system["accuracy"][category], 100, 2) for category in CATEGORIES]
-    digits = {"conditional_cross_entropy": 4, "train_seconds": 1}
-    measures = [spread(system[measure], 1, digits.get(measure, 0)) for measure in MEASURES]
-    return [name, *accuracy, *measures, f"{system['parameters']:,}", str(len(system["seeds"]))]
-
-
-def spread(value: Mapping[str, float | None], scale: float, digits: int) -> str:
-    """`mean ± deviation`."""
-    if value["mean"] is None:
-        return "-"
-    deviation = "" if value["deviation"] is None else f" ± {scale * value['deviation']:,.{digits}f}"
-    return f"{scale * value['mean']:,.{digits}f}{deviation}"
-
-
-def comparison_row(of: Mapping[str, Any]) -> list[str]:
-    value, low, high = (f"{100 * of[end]:+.2f}" for end in ("value", "low", "high"))
-    return [of["a"], of["b"], value, f"{low} to {high}", f"{of['p']:.4f}"]
+    return [name, *accuracy, *measure_cells(system), f"{system['parameters']:,}", str(len(system["seeds"]))]
 
 
 # The figures

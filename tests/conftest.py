@@ -14,5 +14,6 @@ import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 torch.set_num_threads(1)  # the tensors of tests are small
+torch.set_flush_denormal(False)  # as runtime.py sets it: hypothesis draws such numbers too
 settings.register_profile("course", deadline=None, derandomize=True)
 settings.load_profile("course")

@@ -852,7 +852,7 @@ def test_checkpoint_that_does_not_fit(call: Call, folder: Path) -> None:
 
 def test_interrupted_after_training(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to go on with but the model, which is there."""
-    monkeypatch.setattr(tag, "tag_corpus", lambda *arguments: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(tag, "tag_corpus", lambda *arguments, **options: signal.raise_signal(signal.SIGINT))
     outcome = call("toydev", "--model", "hmm")
     assert outcome.status == 130 and Tagger.load("hmm_toysup.model").kind == "hmm"
 

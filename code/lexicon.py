@@ -220,7 +220,18 @@ def problex_block(training: Sequence[Sentence], words: Sequence[str]) -> Problex
             if tag is not None:
                 counts[fold, index[word], tags.index(tag)] += 1
     total = counts.sum(dim=0)
-    return Problex(words, problex(total), torch.stack([problex(total - of_fold) for of_fold in counts]))
+    of_folds = [standardized(problex(total - of_fold)) for of_fold in counts]
+    return Problex(words, standardized(problex(total)), torch.stack(of_folds))
+
+
+def standardized(rows: Float[Tensor, "V+2 k+1"]) -> Float[Tensor, "V+2 k+1"]:
+    """Each feature less its mean over words, over its standard deviation; the last row stays 0.
+
+    A linear model can say the same either way. But log-probabilities, down to -10 and all of one sign, drive the
+    sigmoids of a biRNN into saturation.
+    """
+    deviation, mean = torch.std_mean(rows[:-1], dim=0, correction=0)
+    return torch.cat([(rows[:-1] - mean) / deviation.where(deviation > 0, 1.0), rows[-1:]])
 
 
 def make_block(config: Mapping[str, Any]) -> Block:

@@ -71,9 +71,22 @@ def test_a_training_token_does_not_see_its_own_tenth() -> None:
 @pytest.mark.task_problex
 def test_problex_of_words_that_were_not_in_training() -> None:
     lexicon = Lexicon.from_corpus(corpus(["the/D dog/N", "the/D cat/N"]), tag_frequencies=True)
-    zebra, the, upper = rows_of(lexicon, corpus(["zebra/N the/D THE/D"]), training=False)
-    torch.testing.assert_close(zebra[0:2].exp(), torch.tensor([1 / 4, 3 / 4]))  # singletons: two N, add-one over D, N
-    assert torch.equal(the, upper) and the[0] > zebra[0]
+    zebra, the, upper, dog = rows_of(lexicon, corpus(["zebra/N the/D THE/D dog/N"]), training=False)
+    assert torch.equal(the, upper) and the[0] > zebra[0] > dog[0]
+    by_hand = problex(torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))[:-1]  # the, dog, cat, OOV
+    expected = (by_hand - by_hand.mean(dim=0)) / by_hand.std(dim=0, correction=0)
+    torch.testing.assert_close(torch.stack([the, dog, zebra]), expected[[0, 1, 3]])
+
+
+@pytest.mark.task_problex
+def test_problex_features_of_new_text_are_standardized() -> None:
+    """Over words, the unknown one included; a feature that never varies is 0."""
+    lexicon = Lexicon.from_corpus(corpus(["the/D dog/N barks/V loudly/N", "the/D the/N dog/N"]), tag_frequencies=True)
+    rows = rows_of(lexicon, corpus(["the/D dog/N barks/V loudly/N zebra/N"]), training=False)
+    torch.testing.assert_close(rows.mean(dim=0), torch.zeros(4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(rows.std(dim=0, correction=0), torch.ones(4))
+    constant = Lexicon.from_corpus(corpus(["dog/N", "dog/N"]), tag_frequencies=True)
+    assert (rows_of(constant, corpus(["dog/N"]), training=False)[:, 0] == 0).all()
 
 
 @pytest.mark.task_affixes

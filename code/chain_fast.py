@@ -9,7 +9,8 @@ rescaled every few steps. Exp space is exact as long as nothing underflows, whic
 potentials are small enough (`ExpSpace.stride`); elsewhere, and with any -inf, the same recursions run in log space.
 `start` and `stop` are added to the emissions at the ends of each sentence first, so that no end is a special case.
 Tensors are time-major here, [n, B, k], so that a step reads and writes contiguous memory. chain.py holds the plain
-versions, and tests hold the two equal.
+versions, and tests hold the two equal. Where --compile has loaded chain_compiled.py's loops, they do the same, and
+these functions what is not for them: -inf, large ranges, large matrices, other devices.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+import chain_compiled
+
 if TYPE_CHECKING:
     from chain import LinearChain
 
 NEG_INF = float("-inf")
 # exp(-range) must stay a normal number: e^-87 in float32 and e^-708 in float64, less some room
 LARGEST_RANGE = {torch.float32: 80.0, torch.float64: 600.0}
+# products in a step above which PyTorch, on all threads, outdoes the compiled loop on one
+LARGEST_COMPILED = 2**22
+LARGEST_READ = 2**20  # transitions at one position above which all threads read them sooner than one
 LARGEST_STEP = 2**18  # path scores in one step of Viterbi that are best worked out at once: 1 MB of float32
 
 
@@ -41,10 +47,7 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, weight):
-        passes: Passes = ctx.passes
-        by_emit = passes.emission_gradient(weight)
-        by_trans = passes.transition_gradient(weight) if ctx.needs_input_grad[2] else None
-        return by_emit[:, 0], by_emit, by_trans, by_emit[passes.row, passes.last], None
+        return *ctx.passes.gradients(weight, ctx.needs_input_grad[2]), None
 
 
 def log_partition(chain: LinearChain) -> Float[Tensor, "B"]:
@@ -68,7 +71,7 @@ def transition_counts(chain: LinearChain) -> Float[Tensor, "k k"]:
     return counts if chain.shared else counts.sum(dim=(0, 1))
 
 
-def _passes(chain: LinearChain) -> Passes:
+def _passes(chain: LinearChain) -> Passes | chain_compiled.Passes:
     """The chain's forward-backward pass, done once and kept with it."""
     if not hasattr(chain, "_fast_passes"):
         with torch.no_grad():
@@ -84,9 +87,14 @@ def forward_backward(
     stop: Float[Tensor, "B k"],
     lengths: Int[Tensor, "B"],
     backward: bool = True,
-) -> Passes:
+) -> Passes | chain_compiled.Passes:
     """Both passes, in the faster space that is safe; without `backward` only log Z, and no gradients."""
     B, n, k = emit.shape
+    limit = LARGEST_RANGE.get(emit.dtype, 0.0) - 3 * math.log(k)
+    if trans.dim() > 2 or B * k * k <= LARGEST_COMPILED:
+        compiled = chain_compiled.forward_backward(start, emit, trans, stop, lengths, backward, limit)
+        if compiled is not None:
+            return compiled
     device = emit.device
     row, last, position = torch.arange(B, device=device), lengths - 1, torch.arange(n, device=device)[:, None]
     # time-major; what stands in the padding may be nan: a copy of the last token takes its place
@@ -94,7 +102,7 @@ def forward_backward(
     scores[:B] += start
     scores.index_add_(0, last * B + row, stop)
     scores, inside = scores.view(n, B, k), position <= last
-    stride, centers = ExpSpace.stride(scores, trans, inside)
+    stride, centers = ExpSpace.stride(scores, trans, inside, limit)
     if stride:
         return ExpSpace(scores, trans, row, last, inside, stride, centers, backward)
     return LogSpace(scores, trans, row, last, inside, backward)
@@ -114,6 +122,14 @@ class Passes:
     def __init__(self, trans: Tensor, row: Int[Tensor, "B"], last: Int[Tensor, "B"], inside: Bool[Tensor, "n B"]):
         self.trans, self.row, self.last, self.inside = trans, row, last, inside
 
+    def gradients(
+        self, weight: Float[Tensor, "B"], of_trans: bool
+    ) -> tuple[Float[Tensor, "B k"], Float[Tensor, "B n k"], Tensor | None, Float[Tensor, "B k"]]:
+        """The derivatives of sum_b weight[b] log Z[b] with respect to start, emit, trans if `of_trans`, and stop."""
+        by_emit = self.emission_gradient(weight)
+        by_trans = self.transition_gradient(weight) if of_trans else None
+        return by_emit[:, 0], by_emit, by_trans, by_emit[self.row, self.last]
+
     def emission_gradient(self, weight: Float[Tensor, "B"]) -> Float[Tensor, "B n k"]:
         """Derivative of sum_b weight[b] log Z[b] with respect to `emit`: weighted marginals, 0 in the padding."""
         raise NotImplementedError(f"{type(self).__name__} has no gradients")
@@ -132,14 +148,15 @@ class ExpSpace(Passes):
     """
 
     @staticmethod
-    def stride(scores: Tensor, trans: Tensor, inside: Tensor) -> tuple[int, tuple[Tensor | float, Tensor | float]]:
+    def stride(
+        scores: Tensor, trans: Tensor, inside: Tensor, room: float
+    ) -> tuple[int, tuple[Tensor | float, Tensor | float]]:
         """How many steps may pass between rescalings, 0 if exp space could lose a term to underflow; and the centers.
 
         The product of an entry of alpha and one of beta must not underflow, each of a column that has drifted for
         `stride` steps. Nan and inf make r no number, and the answer 0.
         """
         k = scores.shape[2]
-        room = LARGEST_RANGE.get(scores.dtype, 0.0) - 3 * math.log(k)
         if trans.dim() == 2:
             trans_low, trans_high = map(float, trans.aminmax())
             of_trans = trans_high - trans_low
@@ -297,6 +314,10 @@ def viterbi(chain: LinearChain) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B"]]
     """
     start, emit, trans, stop = (part.detach() for part in (chain.start, chain.given_emit, chain.trans, chain.stop))
     B, n, k = emit.shape
+    if chain.shared or B * k * k <= LARGEST_READ:
+        compiled = chain_compiled.viterbi(start, emit, trans, stop, chain.lengths)
+        if compiled is not None:
+            return compiled
     best = emit.new_empty(n, B, k)
     columns, emissions = best.unbind(0), emit.unbind(1)
     torch.add(start, emissions[0], out=columns[0])

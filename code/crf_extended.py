@@ -11,9 +11,13 @@ What is changed in eqs. 45, 47 and 48, by the name of `potentials`:
     shared            phi_A = exp(theta^{A,s,t} . f(w, i)),  phi_B = exp(theta^{B,t} . f(w, i))           (footnote 32)
                       f(w, i) = [1; sigma(U^B [1; h_{i-1}; w_i; h'_i])]
                       one vector a position for all tags and tag bigrams; phi_B knows its word through f
+    emission_mlp      f^A as in emission_context, phi_B as in shared
+                      emissions are a network with one hidden layer, f, and an output for each tag; eq. 48, with the
+                      tag inside sigma, has a hidden layer for each tag
 
-Besides: the encoder may be an LSTM or GRU, and deep; without `boundary` the factors of (BOS, t) and (t, EOS) are 1, so
-that the product of the phi_A is over i = 2 ... n (footnote 29); with `unigram` all phi_A are 1; with `outside` the
+Besides: the encoder may be an LSTM or GRU, which read words through an embedding P (encoders.py), and so does f(w, i)
+then, with P w_i in the place of w_i; and it may be deep. Without `boundary` the factors of (BOS, t) and (t, EOS) are 1,
+so that the product of the phi_A is over i = 2 ... n (footnote 29); with `unigram` all phi_A are 1; with `outside` the
 hand-made features of a word stand outside sigma too (H.5): log phi_B gets the term W^T w over the one-hot, problex and
 affix blocks of the lexicon.
 """
@@ -31,13 +35,15 @@ from torch.nn import functional
 from chain import LinearChain
 from corpus import Batch
 from crf_neural import ConditionalRandomFieldNeural, uniform
-from encoders import RNNS, Encoder, dropped
+from encoders import RNNS, Encoder, Inputs
 from integerize import Integerizer
 from lexicon import Lexicon, WordFeatures
 from tagger import Tagger
 from word_features import Affixes, OneHot, Problex
 
-POTENTIALS = ("full", "shared", "inner", "emission_context", "window")
+POTENTIALS = ("full", "shared", "inner", "emission_context", "emission_mlp", "window")
+STATIONARY_TRANSITIONS = ("emission_context", "emission_mlp")
+FOR_ALL_TAGS = ("shared", "emission_mlp")  # emission features are f(w, i), which sees no tag
 HAND_MADE = (OneHot, Problex, Affixes)
 MOST_LAYERS = 16
 
@@ -47,8 +53,9 @@ class ConditionalRandomFieldExtended(ConditionalRandomFieldNeural):
 
     Parameters: U_A, U_B, theta_A, theta_B and tags as in crf_neural, those of the encoder in place of M and M', and W
     [hand-made features, k] with `outside`. Without bigram factors there are no U_A and theta_A; where transitions are
-    stationary U_A is [F_A, 1 + 2 tag_dim]. Shared features: U_B [F_B, 1 + d + e + d], theta_A [k * k + 2 k, 1 + F_B]
-    over the bigrams of tags, then those with BOS, then those with EOS; theta_B [k, 1 + F_B].
+    stationary U_A is [F_A, 1 + 2 tag_dim]. With f(w, i): U_B [F_B, 1 + d + e + d], with 2 d for e where P w is read,
+    and theta_B [k, 1 + F_B]; shared: theta_A [k * k + 2 k, 1 + F_B] over the bigrams of tags, then those with BOS, then
+    those with EOS.
 
     Args:
         rnn_dim, transition_features, emission_features, tag_dim: see ConditionalRandomFieldNeural.
@@ -57,7 +64,8 @@ class ConditionalRandomFieldExtended(ConditionalRandomFieldNeural):
         boundary: whether there are bigram factors of BOS and EOS.
         rnn, layers: see encoders.Encoder.
         outside: whether hand-made features are also outside sigma.
-        dropout: in training, the share of the inputs of the encoder's layers and of the emission features that are 0.
+        dropout: in training, the share of the numbers that are 0 of P w, of what deeper layers read, and of the states
+            that emission features read.
         unigram: the bigram factors are all 1.
 
     Raises:
@@ -92,19 +100,17 @@ class ConditionalRandomFieldExtended(ConditionalRandomFieldNeural):
         self.d, self.tag_dim, self.k = d, tag_dim, k
         self.potentials, self.boundary, self.unigram, self.dropout = potentials, boundary, unigram, dropout
         self.encoder = Encoder(rnn, e, d, layers, window if potentials == "window" else 0, dropout)
-        if potentials == "shared":
-            self.U_B = nn.Parameter(uniform(F_B, 1 + 2 * d + e))
-            if not unigram:
-                self.theta_A = nn.Parameter(torch.zeros(k * k + 2 * k * boundary, 1 + F_B))
-            self.theta_B = nn.Parameter(torch.randn(k, 1 + F_B) / F_B**0.5)
-        else:
-            if not unigram:
-                of_context = 0 if potentials == "emission_context" else 2 * d
-                self.U_A = nn.Parameter(uniform(F_A, 1 + of_context + 2 * tag_dim))
-            self.U_B = nn.Parameter(uniform(F_B, 1 + 2 * d + tag_dim + e))
-            if not unigram:
-                self.theta_A = nn.Parameter(torch.randn(F_A) / F_A**0.5)
-            self.theta_B = nn.Parameter(torch.randn(F_B) / F_B**0.5)
+        shared, for_all_tags = potentials == "shared", potentials in FOR_ALL_TAGS
+        if not (unigram or shared):
+            of_context = 0 if potentials in STATIONARY_TRANSITIONS else 2 * d
+            self.U_A = nn.Parameter(uniform(F_A, 1 + of_context + 2 * tag_dim))
+        self.U_B = nn.Parameter(uniform(F_B, 1 + 2 * d + (self.encoder.dim if for_all_tags else tag_dim + e)))
+        if shared and not unigram:
+            self.theta_A = nn.Parameter(torch.zeros(k * k + 2 * k * boundary, 1 + F_B))
+        elif not unigram:
+            self.theta_A = nn.Parameter(torch.randn(F_A) / F_A**0.5)
+        self.theta_B = nn.Parameter(torch.randn(*((k, 1 + F_B) if for_all_tags else (F_B,))) / F_B**0.5)
+        if not (shared or (for_all_tags and unigram)):
             self.tags = nn.Parameter(torch.randn(k + 2, tag_dim))
         self.hand_made = [number for number, block in enumerate(lexicon.blocks) if isinstance(block, HAND_MADE)]
         if outside and not self.hand_made:
@@ -114,23 +120,35 @@ class ConditionalRandomFieldExtended(ConditionalRandomFieldNeural):
 
     def forward(self, batch: Batch) -> LinearChain:
         words = self.lexicon.features(batch, ends=True)
-        seen = dropped(words, self.dropout) if self.dropout and self.training else words
-        before, after = self.encoder(seen, batch.lengths)
+        inputs = self.encoder.embed(words)
+        before, after = self.encoder(inputs, batch.lengths)
         dropped_before, dropped_after = (functional.dropout(x, self.dropout, self.training) for x in (before, after))
-        if self.potentials == "shared":
-            f = self.shared_features(dropped_before[:, 1:-1], dropped_after[:, 2:], seen)
-            start, trans, stop = self.shared_transitions(f, batch)
+        if self.potentials in FOR_ALL_TAGS:
+            f = self.features_for_all_tags(dropped_before[:, 1:-1], dropped_after[:, 2:], inputs)
             emit = f[:, :-1] @ self.theta_B.T
         else:
+            emit = self.emission_potentials(dropped_before[:, :-2], dropped_after[:, 2:], words)
+        if self.potentials == "shared":
+            start, trans, stop = self.shared_transitions(f, batch)
+        else:
             start, trans, stop = self.transition_potentials(*self.transition_context(before, after), batch)
-            emit = self.emission_potentials(dropped_before[:, :-2], dropped_after[:, 2:], seen)
         if self.W is not None:
             emit = emit + (self.hand_made_features(words) @ self.W)[:, 1:-1]
         return LinearChain(start, emit, trans, stop, batch.lengths)
 
+    def add_gradient(self, batch: Batch, reg: float, N: int) -> float:
+        """As in crf_backprop, in less memory traffic: the gradient of reg |theta|^2 / N is 2 reg theta / N."""
+        loss = -self.logprob(batch).mean()
+        loss.backward()
+        with torch.no_grad():
+            for parameter in self.parameters():
+                decay = 2 * reg / N * parameter
+                parameter.grad = decay if parameter.grad is None else parameter.grad.add_(decay)
+            return (loss + reg / N * self.squared_norm()).item()
+
     def context(self, words: WordFeatures, batch: Batch) -> tuple[Float[Tensor, "B m d"], Float[Tensor, "B m d"]]:
         """h_{i-2} and h'_i of the m = n + 1 factors, as in crf_neural; see encoders.py for what they look at."""
-        before, after = self.encoder(words, batch.lengths)
+        before, after = self.encoder(self.encoder.embed(words), batch.lengths)
         return before[:, :-2], after[:, 2:]
 
     def transition_context(
@@ -139,7 +157,7 @@ class ConditionalRandomFieldExtended(ConditionalRandomFieldNeural):
         """What f^A sees of the states h_j and h'_j, which are in column j + 1: two vectors for each bigram factor."""
         if self.potentials == "inner":
             return before[:, 2:], after[:, :-2]
-        if self.potentials == "emission_context":
+        if self.potentials in STATIONARY_TRANSITIONS:
             return before[:, :-2, :0], after[:, 2:, :0]
         return before[:, :-2], after[:, 2:]
 
@@ -153,12 +171,12 @@ class ConditionalRandomFieldExtended(ConditionalRandomFieldNeural):
         start, trans, stop = super().transition_potentials(prefix, suffix, batch)
         return (start, trans, stop) if self.boundary else (zeros, trans, zeros)
 
-    def shared_features(
-        self, prefix: Float[Tensor, "B m d"], suffix: Float[Tensor, "B m d"], words: WordFeatures
+    def features_for_all_tags(
+        self, prefix: Float[Tensor, "B m d"], suffix: Float[Tensor, "B m d"], inputs: Inputs
     ) -> Float[Tensor, "B m F"]:
-        """f(w, i) for i = 1 ... n + 1, given h_{i-1} and h'_i."""
-        bias, of_prefix, of_word, of_suffix = self.U_B.split([1, self.d, self.lexicon.dim, self.d], dim=1)
-        f = torch.sigmoid(prefix @ of_prefix.T + suffix @ of_suffix.T + (words @ of_word.T)[:, 1:] + bias.T)
+        """f(w, i) for i = 1 ... n + 1, given h_{i-1}, h'_i and what the encoder reads of the words."""
+        bias, of_prefix, of_word, of_suffix = self.U_B.split([1, self.d, self.encoder.dim, self.d], dim=1)
+        f = torch.sigmoid(prefix @ of_prefix.T + suffix @ of_suffix.T + (inputs @ of_word.T)[:, 1:] + bias.T)
         return functional.pad(f, (1, 0), value=1.0)
 
     def shared_transitions(
@@ -204,12 +222,13 @@ def refuse_nonsense(**sizes: Any) -> None:
         ("layers", "potentials", s.layers > 1 and s.potentials == "window"),
         ("rnn", "rnn_dim", s.rnn != "sigmoid" and no_context),
         ("layers", "rnn_dim", s.layers > 1 and no_context),
-        ("potentials", "rnn_dim", s.potentials in ("inner", "emission_context", "window") and no_context),
+        ("potentials", "rnn_dim", s.potentials in ("inner", *STATIONARY_TRANSITIONS, "window") and no_context),
         ("unigram", "potentials", s.unigram and s.potentials in ("inner", "emission_context")),
         ("unigram", "boundary", s.unigram and not s.boundary),
         ("unigram", "transition_features", s.unigram and s.transition_features != 16),
         ("potentials", "transition_features", shared and s.transition_features != 16),
         ("potentials", "tag_dim", shared and s.tag_dim != 32),
+        ("unigram", "tag_dim", s.unigram and s.potentials == "emission_mlp" and s.tag_dim != 32),
     ]
     for one, other, clash in clashes:
         if clash:

@@ -3,8 +3,8 @@
     out[p, q] = sum_f theta[f] * sigmoid(x[p, f] + y[q, f])
 
 All sigmoids at once would be [P, Q, F], hundreds of megabytes that go to main memory and come back. A piece of them
-fits in the cache; the backward pass computes the pieces anew rather than keeping them. `compile_kernels` puts
-compiled loops, which need no pieces, in the place of both passes.
+fits in the cache; the backward pass computes the pieces anew rather than keeping them. The compiled loops of
+chain_compiled.py, where they are loaded, need no pieces and fewer exponentials.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+import chain_compiled
 
 PIECE = 2**19  # sigmoids at once; 2 MB of float32 stay in a core's cache
 
@@ -50,18 +52,19 @@ def _backward(x: Tensor, y: Tensor, theta: Tensor, by_out: Tensor) -> Gradients:
 
 
 class _SumOfSigmoids(torch.autograd.Function):
-    forward_kernel, backward_kernel = staticmethod(_forward), staticmethod(_backward)
-
     @staticmethod
     def forward(ctx, x, y, theta):
         x, y, theta = x.contiguous(), y.contiguous(), theta.contiguous()
         ctx.save_for_backward(x, y, theta)
-        return _SumOfSigmoids.forward_kernel(x, y, theta)
+        compiled = chain_compiled.sum_of_sigmoids(x, y, theta)
+        return _forward(x, y, theta) if compiled is None else compiled
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, by_out):
-        return _SumOfSigmoids.backward_kernel(*ctx.saved_tensors, by_out.contiguous())
+        parts = *ctx.saved_tensors, by_out.contiguous()
+        compiled = chain_compiled.gradients_of_sigmoids(*parts)
+        return _backward(*parts) if compiled is None else compiled
 
 
 def sum_of_sigmoids(
@@ -69,30 +72,3 @@ def sum_of_sigmoids(
 ) -> Float[Tensor, "P Q"]:
     """out[p, q] = sum_f theta[f] sigmoid(x[p, f] + y[q, f]), in O(PIECE) extra memory."""
     return _SumOfSigmoids.apply(x, y, theta)
-
-
-def compile_kernels() -> str | None:
-    """Compile both passes with torch.compile (half a minute, once a process); what is wrong if it fails, else None."""
-
-    def forward(x: Tensor, y: Tensor, theta: Tensor) -> Tensor:
-        return (torch.sigmoid(x[:, :, None] + y.T) * theta[:, None]).sum(dim=1)
-
-    def backward(x: Tensor, y: Tensor, theta: Tensor, by_out: Tensor) -> Gradients:
-        sigmoids = torch.sigmoid(x[:, None, :] + y)
-        weighted = by_out[:, :, None] * sigmoids
-        slope = weighted * (1 - sigmoids)
-        return slope.sum(dim=1) * theta, slope.sum(dim=0) * theta, weighted.sum(dim=(0, 1))
-
-    compiled = torch.compile(forward, dynamic=True), torch.compile(backward, dynamic=True)
-    try:
-        with torch.no_grad():  # as inside an autograd.Function; with gradients it would be compiled again
-            for P, Q, F in ((832, 576, 16), (832, 24, 64), (5, 7, 3)):
-                x, y, theta, by_out = torch.randn(P, F), torch.randn(Q, F), torch.randn(F), torch.randn(P, Q)
-                made = (compiled[0](x, y, theta), *compiled[1](x, y, theta, by_out))
-    except Exception as error:  # whatever a missing or broken compiler does
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    wanted = (_forward(x, y, theta), *_backward(x, y, theta, by_out))
-    if not all(torch.allclose(a, b, atol=1e-5) for a, b in zip(made, wanted)):
-        return "the compiled kernels give other results"
-    _SumOfSigmoids.forward_kernel, _SumOfSigmoids.backward_kernel = (staticmethod(kernel) for kernel in compiled)
-    return None

@@ -50,13 +50,13 @@ TUNED: dict[str, dict[str, Any]] = {
     "crf_backprop": dict(optimizer="adamw", lr=0.1, max_steps=60_000),
     "crf_neural": dict(optimizer="adamw", lr=0.02, max_steps=90_000, reg=1.0),
     "crf_extended": dict(optimizer="adamw", lr=0.02, max_steps=90_000, reg=1.0),
-    "awesome": dict(optimizer="adamw", lr=0.005, max_steps=90_000, reg=1.0),
+    "awesome": dict(optimizer="adamw", lr=0.003, max_steps=160_000, eval_interval=10_000, patience=16, reg=0.1),
     **{kind: dict(optimizer="adamw", lr=0.005, max_steps=90_000, reg=1.0) for kind in NETWORKS},
 }
 # The word features and sizes of --awesome; options that are given go before them.
 AWESOME: dict[str, Any] = dict(
-    one_hot=True, lexicon=["words-50.txt", "syntax-50.txt"], problex=True, affixes=True, characters=True,
-    rnn="lstm", rnn_dim=100, potentials="emission_context", outside=True, dropout=0.3,
+    lexicon=["words-50.txt", "syntax-50.txt"], problex=True, affixes=True, characters=True,
+    rnn="lstm", rnn_dim=100, potentials="emission_mlp", emission_features=128, outside=True, dropout=0.3,
 )  # fmt: skip
 # The word features of the networks of Tu and Gimpel, and what --plus adds.
 WORD_VECTORS: dict[str, Any] = dict(lexicon=["words-50.txt"])

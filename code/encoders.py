@@ -10,7 +10,7 @@ w_{n+1} the word EOS; h_{-1} = 0 and h'_{n+1} = 0, the latter at each sentence's
               the words before BOS and after EOS being 0
 
 LSTM and GRU read words through a trained embedding P: their three or four gates on thousands of one-hot words would be
-most of the parameters of the model.
+most of the parameters of the model. Dropout is of the numbers in P w, not of the features in w.
 
 In a deep encoder each layer reads at word j, in place of w_j, the two states of the layer below that have just read it,
 [h_j; h'_{j-1}]. Those look at the whole sentence between them. So above the first layer h_j is no longer a function of
@@ -19,8 +19,6 @@ the right.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -33,6 +31,7 @@ from lexicon import WordFeatures
 GATED: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 RNNS = ("sigmoid", *GATED)
 
+Inputs = WordFeatures | Float[Tensor, "B m dim"]
 States = tuple[Float[Tensor, "B columns d"], Float[Tensor, "B columns d"]]  # n + 3 columns
 
 
@@ -44,29 +43,39 @@ class Encoder(nn.Module):
         e, d: dimensions of word features and of states; with d = 0 the states are empty.
         layers: how many, at least 1.
         window: W, the words that a state sees; with 0 there is a recurrent network instead.
-        dropout: share of the inputs of each layer but the first that are set to 0 in training (what the first one
-            reads is the caller's business).
+        dropout: share of the numbers that each layer reads that are set to 0 in training; word features, where the
+            first one reads these, stay.
+
+    Attributes:
+        dim: dimension of what it reads of a word, 2 d for P w and e for w.
     """
 
     def __init__(self, rnn: str, e: int, d: int, layers: int = 1, window: int = 0, dropout: float = 0.0):
         super().__init__()
-        self.embedding, self.dropout = None, dropout
+        self.embedding, self.dropout, self.dim = None, dropout, e
         if window:
             self.layers = nn.ModuleList([WindowLayer(e, d, window)])
         elif rnn == "sigmoid":
             self.layers = nn.ModuleList([SigmoidLayer(2 * d if above else e, d) for above in range(layers)])
         else:
+            self.dim = 2 * d
             self.embedding = nn.Parameter(uniform(2 * d, e).T.contiguous())
             self.layers = nn.ModuleList([GatedLayer(rnn, 2 * d, d) for _ in range(layers)])
 
-    def forward(self, words: WordFeatures, lengths: Int[Tensor, "B"]) -> States:
+    def embed(self, words: WordFeatures) -> Inputs:
+        """What the first layer reads of words: P w, or w itself."""
+        if self.embedding is None:
+            return words
+        return functional.dropout(words @ self.embedding, self.dropout, self.training)
+
+    def forward(self, inputs: Inputs, lengths: Int[Tensor, "B"]) -> States:
         """The states of the top layer: h_j and h'_j in column j + 1, for j = -1 ... n + 1 of each sentence.
 
         Args:
-            words: the features of w_0 ... w_{n+1} (m = n + 2 columns).
+            inputs: w_0 ... w_{n+1} as `embed` gives them (m = n + 2 columns).
             lengths: n of each sentence. What stands beyond column n + 2 is finite and of no meaning.
         """
-        before, after = self.layers[0](words if self.embedding is None else words @ self.embedding, lengths)
+        before, after = self.layers[0](inputs, lengths)
         for layer in self.layers[1:]:
             below = torch.cat([before[:, 1:], after[:, :-1]], dim=2)
             before, after = layer(functional.dropout(below, self.dropout, self.training), lengths)
@@ -135,36 +144,3 @@ def mirrored(x: Float[Tensor, "B m d"], last: Int[Tensor, "B"]) -> Float[Tensor,
     """The columns 0 ... last[b] of each sentence the other way round; beyond them, column 0."""
     column = (last[:, None] - torch.arange(x.shape[1], device=x.device)).clamp(min=0)
     return x.gather(1, column[:, :, None].expand(-1, -1, x.shape[2]))
-
-
-@dataclass(frozen=True)
-class DroppedFeatures(WordFeatures):
-    """Word features of which some are 0 and the others enlarged to make up for it; made by `dropped`.
-
-    `kept` has a factor for each number in a dense part and for each index in the others.
-    """
-
-    kept: list[Tensor]
-
-    def __matmul__(self, weight: Float[Tensor, "e out"]) -> Float[Tensor, "B m out"]:
-        return sum(map(_product, self.parts, self.kept, weight.split(self.dims)))
-
-    def transposed_product(self, x: Tensor) -> Tensor:
-        raise NotImplementedError("dropped features are for products with a weight matrix")
-
-    def dense(self) -> Tensor:
-        raise NotImplementedError("dropped features are for products with a weight matrix")
-
-
-def _product(part: Tensor, kept: Tensor, weight: Float[Tensor, "dim out"]) -> Float[Tensor, "B m out"]:
-    if part.is_floating_point():
-        return (part * kept) @ weight
-    slots, kept = (x.reshape(part.shape[0] * part.shape[1], -1) for x in (part, kept))
-    total = functional.embedding_bag(slots, weight, per_sample_weights=kept.to(weight.dtype), mode="sum")
-    return total.view(*part.shape[:2], -1)
-
-
-def dropped(words: WordFeatures, p: float) -> DroppedFeatures:
-    """Each number of a dense part, and each feature that fires in another, dropped with probability p on its own."""
-    kept = [functional.dropout(torch.ones_like(part, dtype=torch.get_default_dtype()), p) for part in words.parts]
-    return DroppedFeatures(words.parts, words.dims, kept)

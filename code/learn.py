@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from corpus import InputError, IntegerizedCorpus, Sentence, read_corpus
+from decoders import LEARNED
 from defaults import FEATURES, STATIONARY
 from integerize import Integerizer
 from lexicon import Lexicon
@@ -45,7 +46,8 @@ def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[
             raise InputError("say --model KIND to train a model, or --model FILE to load one (--help shows examples)")
         tagger = Tagger.load(file)
         require_generative(args, type(tagger))
-        settled(args, f"{file} is loaded, not trained", plan_of(tagger), but=["seed"])
+        of_network = ["dev"] if args.decoder in LEARNED else []  # it may have an effect there
+        settled(args, f"{file} is loaded, not trained", plan_of(tagger), but=["seed", *of_network])
         return tagger, Path(file)
     job = begin(args, kind, file)
     require_generative(args, tagger_class(job.plan.kind))

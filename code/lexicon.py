@@ -224,7 +224,7 @@ def problex_block(training: Sequence[Sentence], words: Sequence[str]) -> Problex
     return Problex(words, standardized(problex(total)), torch.stack(of_folds))
 
 
-def standardized(rows: Float[Tensor, "V+2 k+1"]) -> Float[Tensor, "V+2 k+1"]:
+def standardized(rows: Float[Tensor, "words dim"]) -> Float[Tensor, "words dim"]:
     """Each feature less its mean over words, over its standard deviation; the last row stays 0.
 
     A linear model can say the same either way. But log-probabilities, down to -10 and all of one sign, drive the

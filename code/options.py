@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from corpus import InputError
-from decoders import DECODERS
+from decoders import DECODERS, LEARNED
+from decoders.infnet import ANNEALINGS, OBJECTIVES
+from decoders.infnet import KINDS as INFNETS
 from defaults import AWESOME, TUNED
 from recipe import GROUPS, read_recipe
 from tagger import KINDS
@@ -31,6 +33,7 @@ examples (in code/):
   python tag.py endev --model crf_neural --rnn lstm --potentials shared    its variations (section 4, footnotes 29, 32)
   python tag.py endev --awesome                                       our best
   python tag.py endev --model crf_blstm --plus                        BLSTM-CRF+ (section 4)
+  python tag.py endev --model crf_blstm_ensup_plus.model --decoder infnet --infnet blstm    an inference network
   python tag.py enraw --model hmm_neural --train enraw --states 20    an HMM of anonymous states, of raw text (L.1)
   python tag.py ../grader/data/entest --model crf_neural_ensup_words-50.model --kbest 5    load what was saved, and tag
   echo "Birds sing ." | python tag.py - --model crf_neural_ensup_words-50.model --untagged
@@ -116,7 +119,7 @@ def parser() -> Parser:
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=120),
     )
     p.add_argument("input", metavar="INPUT", help="corpus to tag; - reads standard input and writes to standard output")
-    for add_group in (data, features, without_context, neural, variations, networks, training, output, machine):
+    for add_group in (data, features, without_context, neural, variations, networks, training, search, output, machine):
         add_group(p)
     return p
 
@@ -191,10 +194,10 @@ def neural(p: Parser) -> None:
 def variations(p: Parser) -> None:
     g = p.add_argument_group(
         "its variations: crf_extended, awesome (section 4); any of them makes a crf_neural a crf_extended")
-    g.add_argument("--potentials", choices=("full", "shared", "inner", "emission_context", "window"),
+    g.add_argument("--potentials", choices=("full", "shared", "inner", "emission_context", "emission_mlp", "window"),
                    help="full: eqs. 45-48; of footnote 32, theta^{A,s,t} . f(w, i) is shared, h_i and h'_{i-2} are "
-                   "inner, transitions that see no context are emission_context; a window of words in place of the "
-                   "RNN is window (full)")
+                   "inner, transitions that see no context are emission_context; with these, emissions by one hidden "
+                   "layer for all tags are emission_mlp; a window of words in place of the RNN is window (full)")
     g.add_argument("--window", type=number(int, 1, 100), metavar="N",
                    help="its words on each side (1); those of the second convolution of a local_cnn")
     g.add_argument("--no_boundary", dest="boundary", action="store_const", const=False,
@@ -204,7 +207,8 @@ def variations(p: Parser) -> None:
                    help="depth of the RNN (1), also that of a crf_blstm, local_blstm, local_seq2seq")
     switch(g, "--outside", help="hand-made features of the word (one-hot, problex, affixes) outside sigma too (H.5)")
     g.add_argument("--dropout", type=number(float, 0, 1, open_high=True), metavar="P",
-                   help="share of inputs that are left out at random in training (0)")
+                   help="share of the numbers in embedded words (lstm, gru) and in RNN states that are left out at "
+                   "random in training (0)")
 
 
 def networks(p: Parser) -> None:
@@ -244,12 +248,44 @@ def training(p: Parser) -> None:
                    help="when and how fast groups of parameters learn (section 4; see below)")
 
 
-def output(p: Parser) -> None:
-    g = p.add_argument_group("output")
-    g.add_argument("--decoder", choices=DECODERS, default="viterbi",
+def search(p: Parser) -> None:
+    g = p.add_argument_group("search (part 4)")
+    g.add_argument("--decoder", choices=(*DECODERS, *LEARNED), default="viterbi",
                    help="how the tags are found (viterbi): the best tagging; the best tag of each word is posterior; "
                    "Viterbi on the likely tags, with a proof, is restricted; beam, gradient_descent and mean_field "
-                   "are approximate")
+                   "are approximate; an inference network is infnet; one for each sentence, on from the common one, "
+                   "tailored; gradient descent from where it ends, warm_start")
+    g.add_argument("--iterations", type=number(int, 0, 1_000_000), metavar="N",
+                   help="steps a sentence [gradient_descent (50), tailored (5), warm_start (10)]")
+    g.add_argument("--step", type=number(float, 0, 1e9, open_low=True), metavar="X",
+                   help="size of a step, for the energy of a sentence in nats [gradient_descent (1), tailored (.003), "
+                   "warm_start (10)]")
+    g = p.add_argument_group(
+        "inference networks: infnet, tailored, warm_start; trained where there is none beside the model that was "
+        "trained so (MODEL.SETTINGS.infnet)")
+    g.add_argument("--infnet", choices=tuple(INFNETS), help="which network (cnn)")
+    g.add_argument("--infnet_hidden", type=number(int, 1, 4096), metavar="H", help="as --hidden (100)")
+    g.add_argument("--infnet_layers", type=number(int, 1, 16), metavar="N", help="as --layers (1) [blstm, seq2seq]")
+    g.add_argument("--infnet_window", type=number(int, 1, 100), metavar="N",
+                   help="words on each side that the second convolution looks at (1) [cnn]")
+    switch(g, "--infnet_plus", help="as --plus (if the model reads characters)")
+    g.add_argument("--infnet_lambda", type=number(float, 0), metavar="L",
+                   help="weight of the token loss beside the energy (1)")
+    g.add_argument("--infnet_annealing", choices=ANNEALINGS,
+                   help="how that weight falls in epoch t: by the factor 1 - .01 t, or e^(-.01 t) (none)")
+    g.add_argument("--infnet_objective", choices=OBJECTIVES,
+                   help="low energy; low energy and high cost; or a network, a cost-augmented one and the energy "
+                   "together, with a margin (energy)")
+    g.add_argument("--infnet_lr", type=number(float, 0, 1e6, open_low=True), metavar="X", help="learning rate (.005)")
+    g.add_argument("--infnet_steps", type=number(int, 1), metavar="N", help="sentences to train on at most (90000)")
+    g.add_argument("--infnet_train", nargs="+", metavar="NAME",
+                   help="corpora to train it on (default: those that the model file names, else INPUT's prefix + sup)")
+    g.add_argument("--infnet_beam", type=number(int, 1, 1000), metavar="W",
+                   help="beam search for the labels that a seq2seq reads, in place of its own best one")
+
+
+def output(p: Parser) -> None:
+    g = p.add_argument_group("output")
     g.add_argument("-o", "--output_file", metavar="FILE",
                    help="the tagging (default: MODEL_INPUT.output beside the model)")
     g.add_argument("-e", "--eval_file", metavar="FILE", help="the scores, appended (default: MODEL_INPUT.eval)")
@@ -271,5 +307,6 @@ def machine(p: Parser) -> None:
     g = p.add_argument_group("machine")
     g.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
     g.add_argument("--threads", type=number(int, 1, 1024), metavar="N", help="CPU threads (default: one a core)")
-    g.add_argument("--compile", action="store_true", help="compile the kernels first, where there is a C++ compiler")
+    g.add_argument("--compile", action="store_true",
+                   help="compile the kernels first, in a few seconds, where there is a C compiler (cc, or $CC)")
 # fmt: on

@@ -27,8 +27,9 @@ from corpus import (
     write_corpus,
     write_whole,
 )
-from decoders import Tagging, decoder, tag_corpus
+from decoders import LEARNED, Tagging, decoder, tag_corpus
 from learn import load_or_train, plan_of, without_tags
+from learn_infnet import check, network_for
 from options import parser
 from outputs import output_files, require_writable, say, warn, write_more
 from plan import find
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
     """Train or load, tag, write, score. Raises InputError for anything wrong with what the user gave."""
     prepare_machine(args)
     sentences = read_input(args)
+    check(args)
     tagger, path = load_or_train(args, sentences)
     if plan_of(tagger).get("states"):  # anonymous ones, which no gold tag can be compared with
         sentences = without_tags(sentences)
@@ -65,8 +67,12 @@ def run(args: argparse.Namespace) -> None:
         require_writable(file)
 
     tagger.to(args.device).eval()
+    network = None
+    if args.decoder in LEARNED:
+        tagger, network = network_for(args, tagger, path)
+    procedure = decoder(args.decoder, network, iterations=args.iterations, step=args.step, width=args.infnet_beam)
     corpus = IntegerizedCorpus(sentences, tagger.lexicon.vocab, tagger.tagset)
-    tagging = tag_corpus(tagger, corpus, decoder(args.decoder), energies=args.metrics is not None)
+    tagging = tag_corpus(tagger, corpus, procedure, energies=args.metrics is not None)
     tagged = with_tags(tagger, sentences, tagging)
     if tagging.impossible:
         warn(
@@ -78,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     report.update(mean_energies(tagging))
     report.update(
         model=tagger.kind, model_file=str(path), train=tagger.more.get("train"), dev=tagger.more.get("dev"),
-        input=args.input, tag_tokens_per_second=corpus.tokens / tagging.seconds,
+        input=args.input, tag_tokens_per_second=corpus.tokens / tagging.seconds, network=network and network.more,
     )  # fmt: skip
     report.update(tagger.more.get("training", {}))
     text = describe(report)
@@ -111,9 +117,12 @@ def prepare_machine(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.compile:
-        import crf_neural_fast
-
-        problem = crf_neural_fast.compile_kernels()
+        try:
+            import chain_compiled
+        except ImportError:  # the students' package has no kernels
+            problem = "this package has none"
+        else:
+            problem = chain_compiled.load()
         if problem:
             warn(f"--compile: no kernels compiled, the usual ones serve: {problem}")
 

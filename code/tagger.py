@@ -73,11 +73,16 @@ class Tagger(nn.Module):
     def logprob(self, batch: Batch) -> Float[Tensor, "B"]:
         """log p(tags | words) of each sentence, in nats; of a generative model, log p(tags, words).
 
-        Where a tag is -1, that of all it could be: for a generative model, log p(words) where none is observed.
+        Where a tag is -1, that of all it could be: where none is observed, log p(words) for a generative model, and 0
+        for others.
         """
         chain = self(batch)
         score = chain.log_partition if batch.tags is None else chain.score(batch.tags, partial=True)
-        return score if self.generative else score - chain.log_partition
+        if self.generative:
+            return score
+        observed = torch.zeros_like(chain.mask) if batch.tags is None else batch.tags >= 0
+        # of two sums that are equal but for rounding, AdamW would make a step as long as any
+        return torch.where(observed.any(dim=1), score - chain.log_partition, 0.0)
 
     def add_gradient(self, batch: Batch, reg: float, N: int) -> float:
         """Add to each parameter's `grad` that of the loss, mean of -logprob + reg |theta|^2 / N; return the loss.

@@ -21,7 +21,7 @@ import handout
 from corpus import Batch, IntegerizedCorpus, parse_sentence
 from crf_extended import Awesome, ConditionalRandomFieldExtended
 from crf_neural import ConditionalRandomFieldNeural
-from encoders import Encoder, dropped
+from encoders import Encoder
 from handout import sigma
 from integerize import Integerizer
 from lexicon import Lexicon
@@ -45,6 +45,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no context": dict(SIZES, rnn_dim=0),
     "inner": dict(SIZES, potentials="inner"),
     "emission_context": dict(SIZES, potentials="emission_context"),
+    "emission_mlp": dict(SIZES, potentials="emission_mlp"),
+    "emission_mlp, lstm": dict(SIZES, potentials="emission_mlp", rnn="lstm", outside=True),
     "window 1": dict(SIZES, potentials="window"),
     "window 2": dict(SIZES, potentials="window", window=2),
     "window 9": dict(SIZES, potentials="window", window=9),
@@ -61,6 +63,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shared, outside, lstm": dict(SHARED, outside=True, rnn="lstm"),
     "unigram": dict(SIZES, transition_features=16, unigram=True),
     "shared, unigram": dict(SHARED, unigram=True),
+    "emission_mlp, unigram": dict(rnn_dim=3, emission_features=3, potentials="emission_mlp", unigram=True, rnn="gru"),
     "window, unigram": dict(SIZES, transition_features=16, potentials="window", unigram=True, outside=True),
     "dropout": dict(SIZES, dropout=0.4, rnn="gru", layers=2),
 }
@@ -185,7 +188,8 @@ def literal(tagger: Tagger, words: Sequence[str]) -> handout.Factors:
                                 zip(tagger.lexicon.blocks, tagger.lexicon.dims)])  # fmt: skip
 
     def f(i: int) -> Array:
-        return cat(sigma(theta["U_B"] @ cat(h[i - 1], w[i], h_[i])))
+        x = w[i] if sizes["rnn"] == "sigmoid" else theta["encoder.embedding"].T @ w[i]
+        return cat(sigma(theta["U_B"] @ cat(h[i - 1], x, h_[i])))
 
     @functools.cache
     def log_phi_A(s: int, t: int, i: int) -> float:
@@ -198,13 +202,14 @@ def literal(tagger: Tagger, words: Sequence[str]) -> handout.Factors:
         seen = {
             "inner": lambda: cat(h[i], *tags, h_[i - 2]),
             "emission_context": lambda: cat(*tags),
+            "emission_mlp": lambda: cat(*tags),
         }.get(kind, lambda: cat(h[i - 2], *tags, h_[i]))()
         return float(theta["theta_A"] @ sigma(theta["U_A"] @ seen))
 
     @functools.cache
     def log_phi_B(t: int, i: int) -> float:
         outside = float(theta["W"][:, t] @ w[i][hand_made]) if sizes["outside"] else 0.0
-        if kind == "shared":
+        if kind in ("shared", "emission_mlp"):
             return float(theta["theta_B"][t] @ f(i)) + outside
         f_B = sigma(theta["U_B"] @ cat(h[i - 1], theta["tags"][t], w[i], h_[i]))
         return float(theta["theta_B"] @ f_B) + outside
@@ -253,7 +258,8 @@ def test_context(variant: str) -> None:
 
 def test_transitions_are_shared_where_they_see_no_context() -> None:
     """The chain's fast kernels serve shared transitions only."""
-    stationary = {"no context", "emission_context", "deep lstm", "unigram", "shared, unigram", "window, unigram"}
+    stationary = {"no context", "emission_context", "deep lstm", "emission_mlp", "emission_mlp, lstm"}
+    stationary |= {variant for variant in VARIANTS if "unigram" in variant}
     for variant, sizes in VARIANTS.items():
         tagger = make_tagger(**sizes)
         assert tagger(make_batch(tagger)).shared == (variant in stationary), variant
@@ -266,7 +272,7 @@ def test_prefix_states_see_the_prefix_only() -> None:
         for layers in (1, 2):
             tagger = make_tagger(**dict(SIZES, rnn=rnn, layers=layers))
             both = make_batch(tagger, [" ".join(words), " ".join([*words[:2], "barks", *words[3:]])])
-            before, after = tagger.encoder(tagger.lexicon.features(both, ends=True), both.lengths)
+            before, after = tagger.encoder(tagger.encoder.embed(tagger.lexicon.features(both, ends=True)), both.lengths)
             same_before, same_after = ((x[0] - x[1]).abs().amax(dim=1) < 1e-12 for x in (before, after))
             # word 3 was changed; column j + 1 is h_j
             first = [True] * 4 + [False] * 4 if layers == 1 else [True] + [False] * 7
@@ -278,7 +284,7 @@ def test_window_states_see_their_window_only() -> None:
     tagger = make_tagger(**VARIANTS["window 2"])
     words = "the dog saw a cat barks".split()
     both = make_batch(tagger, [" ".join(words), " ".join([*words[:2], "sleeps", *words[3:]])])
-    before, after = tagger.encoder(tagger.lexicon.features(both, ends=True), both.lengths)
+    before, after = tagger.encoder(tagger.encoder.embed(tagger.lexicon.features(both, ends=True)), both.lengths)
     differs = lambda x: [j - 1 for j in range(x.shape[1]) if (x[0, j] - x[1, j]).abs().max() > 1e-12]
     assert differs(before) == [3, 4] and differs(after) == [1, 2]
 
@@ -310,6 +316,7 @@ GRADIENTS = [
     "default",
     "inner",
     "emission_context",
+    "emission_mlp, lstm",
     "window 2",
     "shared, outside, lstm",
     "deep gru, inner",
@@ -389,7 +396,7 @@ def test_awesome_is_extended() -> None:
 # ------------------------------------------------------------------------------------------------------- single options
 
 
-@pytest.mark.parametrize("variant", ["unigram", "shared, unigram", "window, unigram"])
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if "unigram" in variant])
 def test_unigram_is_a_softmax_for_each_token(variant: str) -> None:
     tagger = make_tagger(**VARIANTS[variant])
     batch = make_batch(tagger)
@@ -399,6 +406,7 @@ def test_unigram_is_a_softmax_for_each_token(variant: str) -> None:
         gold = sum(p[b, i, batch.tags[b, i]].item() for i in range(len(words)))
         close(tagger.logprob(batch)[b], gold)
     names = {name for name, _ in tagger.named_parameters()}
+    assert ("tags" in names) == (variant not in ("shared, unigram", "emission_mlp, unigram"))
     assert not names & {"U_A", "theta_A"} and {"U_B", "theta_B"} <= names
 
 
@@ -437,34 +445,19 @@ def test_dropout_is_for_training() -> None:
     assert all(parameter.grad.isfinite().all() for parameter in tagger.parameters())
 
 
-def test_dropped_features() -> None:
-    """Each number and each feature that fires is 0 with probability p, else 1 / (1 - p) times what it was."""
-    p, lexicon = 0.25, make_lexicon().double().eval()
-    tagger = make_tagger(lexicon=lexicon, **SIZES)
-    words = lexicon.features(make_batch(tagger, LINES * 40), ends=True)
-    torch.manual_seed(0)
-    thin = dropped(words, p)
-    for part, kept in zip(words.parts, thin.kept):
-        assert kept.shape == part.shape
-        close(kept.unique(), [0.0, 1 / (1 - p)], tolerance=1e-6)
-        assert abs((kept == 0).float().mean() - p) < 0.05
-    weight = torch.randn(lexicon.dim, 2, dtype=torch.float64)
-    product, dense = thin @ weight, torch.zeros(*thin.parts[0].shape, lexicon.dim, dtype=torch.float64)
-    offset = 0
-    for part, dim, kept in zip(words.parts, words.dims, thin.kept):
-        for b in range(2):
-            for i in range(dense.shape[1]):
-                if part.is_floating_point():
-                    dense[b, i, offset : offset + dim] = part[b, i] * kept[b, i]
-                    continue
-                for feature, factor in zip(part[b, i].reshape(-1).tolist(), kept[b, i].reshape(-1).tolist()):
-                    dense[b, i, offset + feature] += factor
-        offset += dim
-    close(product[:2], dense[:2] @ weight, tolerance=1e-6)
-    close((dropped(words, 0.0) @ weight), words @ weight)
-    for refused in (thin.dense, lambda: thin.transposed_product(product)):
-        with pytest.raises(NotImplementedError):
-            refused()
+def test_what_dropout_drops() -> None:
+    """Each number in P w is 0 with probability p, else 1 / (1 - p) times what it was; word features stay."""
+    p = 0.25
+    tagger = make_tagger(**dict(VARIANTS["emission_mlp, lstm"], dropout=p))
+    words = tagger.lexicon.features(make_batch(tagger, LINES * 40), ends=True)
+    whole = tagger.encoder.embed(words)
+    close(whole, words.dense() @ tagger.encoder.embedding)
+    kept = tagger.train().encoder.embed(words) / whole
+    assert all(ratio < 1e-9 or abs(ratio - 1 / (1 - p)) < 1e-9 for ratio in kept.unique().tolist())
+    assert abs((kept == 0).double().mean() - p) < 0.05
+    plain = make_tagger(**dict(SIZES, dropout=p)).train()
+    words = plain.lexicon.features(make_batch(plain), ends=True)
+    assert plain.encoder.embed(words) is words
 
 
 @pytest.mark.parametrize("sizes, names", [
@@ -489,6 +482,8 @@ def test_dropped_features() -> None:
     (dict(unigram=True, transition_features=8), ["unigram", "transition_features 8"]),
     (dict(potentials="shared", transition_features=8), ["potentials shared", "transition_features 8"]),
     (dict(potentials="shared", tag_dim=8), ["potentials shared", "tag_dim 8"]),
+    (dict(potentials="emission_mlp", rnn_dim=0), ["potentials emission_mlp", "rnn_dim 0"]),
+    (dict(unigram=True, potentials="emission_mlp", tag_dim=8), ["unigram", "tag_dim 8"]),
 ])  # fmt: skip
 def test_refused_sizes(sizes: dict, names: list[str]) -> None:
     with pytest.raises(ValueError) as raised:
@@ -501,7 +496,9 @@ def test_outside_without_hand_made_features() -> None:
         ConditionalRandomFieldExtended(Integerizer(TAGS), make_lexicon(hand_made=False), outside=True)
 
 
-@pytest.mark.parametrize("variant", ["lstm", "deep gru, inner", "window 2", "shared", "emission_context"])
+@pytest.mark.parametrize(
+    "variant", ["lstm", "deep gru, inner", "window 2", "shared", "emission_context", "emission_mlp"]
+)
 def test_it_learns_the_training_text(variant: str) -> None:
     torch.manual_seed(0)
     sizes = {**VARIANTS[variant], "rnn_dim": 8, "emission_features": 8}

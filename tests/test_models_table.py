@@ -86,6 +86,7 @@ def test_each_run_has_a_file_of_its_own():
 def test_the_groups_are_what_they_are_said_to_be():
     for title, group in models_rows.GROUPS.items():
         assert all((models_rows.HALF in text) == ("half as long" in title) for text in group.values())
+        assert all((models_rows.SHORT in text) == ("60,000" in title) for text in group.values())
     texts = [text for group in models_rows.GROUPS.values() for text in group.values()]
     assert len(set(texts)) == len(texts)
 

@@ -99,7 +99,7 @@ def models() -> dict[str, Tagger]:
     backprop, extended = tagger_class("crf_backprop"), tagger_class("crf_extended")
     found["low rank"] = backprop(tagset, all_features, tag_rank=2, tag_form="asymmetric")
     found["unigram"] = backprop(tagset, all_features, unigram=True)
-    for potentials in ("shared", "inner", "emission_context", "window"):
+    for potentials in ("shared", "inner", "emission_context", "emission_mlp", "window"):
         found[potentials] = extended(tagset, all_features, potentials=potentials, outside=True)
     found["deep"] = extended(tagset, all_features, rnn="lstm", layers=2)
     return found

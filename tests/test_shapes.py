@@ -163,7 +163,7 @@ def exercise_models() -> None:
     sizes = dict(transition_features=2, emission_features=3, tag_dim=2)
     cases = [(kind, {}) for kind in KINDS if kind != "crf_neural"]
     cases += [("crf_neural", dict(rnn_dim=d, **sizes)) for d in (0, 2)]
-    of_potentials = ("inner", "emission_context", "shared", "window")
+    of_potentials = ("inner", "emission_context", "emission_mlp", "shared", "window")
     cases += [("crf_extended", dict(rnn_dim=2, potentials=name)) for name in of_potentials]
     cases += [("crf_extended", dict(rnn_dim=2, rnn="lstm", layers=2, dropout=0.3, outside=True))]
     cases += [(kind, dict(unigram=True)) for kind in ("crf", "crf_backprop", "crf_extended")]

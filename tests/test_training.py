@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import chain
 import eval as evaluation
 from corpus import InputError, IntegerizedCorpus, Sentence, parse_sentence
 from integerize import Integerizer
@@ -132,8 +133,11 @@ def test_best_weights_are_returned(kind: str, loss: str) -> None:
     assert trainer.state.best_loss == min(history)
 
 
-def test_hidden_tags_and_untagged_words_are_trained_on() -> None:
+@pytest.mark.parametrize("kernels", [True, False])
+def test_hidden_tags_and_untagged_words_are_trained_on(monkeypatch: pytest.MonkeyPatch, kernels: bool) -> None:
     """A CRF learns from partly tagged sentences; untagged ones teach it nothing, and do no harm."""
+    if not kernels:
+        monkeypatch.setattr(chain, "chain_fast", None)
     partly = [Sentence(s.words, tuple(tag if i % 2 else None for i, tag in enumerate(s.tags))) for s in Task.training]
     _, state = Task(training=partly).run()
     assert losses(state)[-1] < losses(state)[0]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from chain import NEG_INF, ImpossibleError, LinearChain
 from corpus import IntegerizedCorpus
+from decoders.relaxation import Relaxation, finite
 from tagger import Tagger
 
 DECODERS = {
@@ -23,43 +26,72 @@ DECODERS = {
     "gradient_descent": "gradient_descent.gradient_descent",
     "mean_field": "mean_field.mean_field",
 }
+# Those that need an inference network (infnet.py), trained for the model at hand.
+LEARNED = {
+    "infnet": "infnet.infnet",
+    "tailored": "tailored.tailored",
+    "warm_start": "warm_start.warm_start",
+}
+DESCENTS = ("gradient_descent", "tailored", "warm_start")
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """What a decoder found for a batch.
+    """What a decoder found for a batch. All but the tags is computed when it is first asked for.
 
     Attributes:
         tags: [B, n], -1 in the padding.
-        energy: [B] minus the score of `tags`, in nats.
-        relaxed: [B, n, k] the relaxed tagging, if the procedure works with one.
-        relaxed_energy: [B] its energy.
+        given_chain: whose taggings they are, or what gives it: an inference network does without.
+        given_relaxed: the relaxed tagging, or what gives it, if the procedure works with one.
     """
 
     tags: Int[Tensor, "B n"]
-    energy: Float[Tensor, "B"]
-    relaxed: Float[Tensor, "B n k"] | None = None
-    relaxed_energy: Float[Tensor, "B"] | None = None
+    given_chain: LinearChain | Callable[[], LinearChain]
+    given_relaxed: Float[Tensor, "B n k"] | Callable[[], Float[Tensor, "B n k"]] | None = None
+
+    @cached_property
+    def chain(self) -> LinearChain:
+        with torch.no_grad():
+            return (self.given_chain if isinstance(self.given_chain, LinearChain) else self.given_chain()).detach()
+
+    @cached_property
+    def relaxed(self) -> Float[Tensor, "B n k"] | None:
+        """The relaxed tagging, 0 in the padding; None where there is none."""
+        return self.given_relaxed() if callable(self.given_relaxed) else self.given_relaxed
+
+    @cached_property
+    def energy(self) -> Float[Tensor, "B"]:
+        """Minus the score of `tags`, in nats."""
+        return -self.chain.score(self.tags)
+
+    @cached_property
+    def relaxed_energy(self) -> Float[Tensor, "B"] | None:
+        """The energy of `relaxed`, FORBIDDEN (relaxation.py) standing for -inf."""
+        if self.relaxed is None:
+            return None
+        return Relaxation(finite(self.chain)).energy_of(self.relaxed)
 
 
 Decoder = Callable[..., Decoding]  # of (tagger, batch, chain=None)
 
 
-def decoder(name: str) -> Decoder:
-    """The procedure of this name (one of DECODERS), imported when first asked for."""
-    module, function = DECODERS[name].split(".")
-    return getattr(importlib.import_module(f"decoders.{module}"), function)
+def decoder(name: str, network: nn.Module | None = None, **given: float | None) -> Decoder:
+    """The procedure of this name, imported when first asked for.
 
-
-def finish(
-    chain: LinearChain,
-    tags: Int[Tensor, "B n"],
-    relaxed: Float[Tensor, "B n k"] | None = None,
-    relaxed_energy: Float[Tensor, "B"] | None = None,
-) -> Decoding:
-    """A decoding of discrete tags, with their energy."""
-    with torch.no_grad():
-        return Decoding(tags, -chain.score(tags), relaxed, relaxed_energy)
+    Args:
+        name: one of DECODERS, or, with the inference network that it needs, one of LEARNED.
+        given: iterations and step of a descent, and width of a beam, where they are not those by default; what is None
+            or not the procedure's is passed over.
+    """
+    where, function = {**DECODERS, **LEARNED}[name].split(".")
+    module = importlib.import_module(f"decoders.{where}")
+    options: dict[str, Any] = {"network": network} if name in LEARNED else {}
+    if name in DESCENTS:
+        changed = {key: given[key] for key in ("iterations", "step") if given.get(key) is not None}
+        options["settings"] = replace(module.DEFAULT, **changed)
+    if name == "infnet" and given.get("width") is not None:
+        options["width"] = given["width"]
+    return partial(getattr(module, function), **options)
 
 
 def select(chain: LinearChain, sentences: Int[Tensor, "C"]) -> LinearChain:
@@ -139,10 +171,20 @@ def tag_corpus(
             tags[number] = row[:length]
         seconds += time.perf_counter() - began
         if energies:
-            chain = tagger(batch)
-            of_batch = [found.energy, -chain.score(chain.argmax), found.relaxed_energy]
+            best = lowest(found.chain)
+            of_batch = [found.energy.where(best.isfinite(), torch.nan), best, found.relaxed_energy]
             measured.append((sentences, [part.double().cpu() for part in of_batch if part is not None]))
     return Tagging(tags, sorted(impossible), seconds, collect(measured, len(corpus)) if energies else None)
+
+
+def lowest(chain: LinearChain) -> Float[Tensor, "B"]:
+    """The energy of the tagging of highest probability; nan where none is possible."""
+    possible = (chain.log_partition > NEG_INF).nonzero().squeeze(1)
+    energy = torch.full_like(chain.log_partition, torch.nan)
+    if len(possible):
+        chain = select(chain, possible)
+        energy[possible] = -chain.score(chain.argmax)
+    return energy
 
 
 def collect(measured: list[tuple[Int[Tensor, "_"], list[Tensor]]], N: int) -> Energies:

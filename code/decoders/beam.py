@@ -8,7 +8,7 @@ from torch import Tensor
 
 from chain import NEG_INF, LinearChain
 from corpus import Batch
-from decoders import Decoding, finish, refuse_impossible, select
+from decoders import Decoding, refuse_impossible, select
 from tagger import Tagger
 
 WIDTH = 4
@@ -22,7 +22,7 @@ def beam(tagger: Tagger, batch: Batch, chain: LinearChain | None = None, width: 
     Raises ImpossibleError where no tagging is possible.
     """
     chain = tagger(batch) if chain is None else chain
-    return finish(chain, search(chain.detach(), width))
+    return Decoding(search(chain.detach(), width), chain)
 
 
 def search(chain: LinearChain, width: int) -> Int[Tensor, "B n"]:

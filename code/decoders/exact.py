@@ -6,7 +6,7 @@ import torch
 
 from chain import LinearChain
 from corpus import Batch
-from decoders import Decoding, finish
+from decoders import Decoding
 from tagger import Tagger
 
 
@@ -14,7 +14,7 @@ from tagger import Tagger
 def viterbi(tagger: Tagger, batch: Batch, chain: LinearChain | None = None) -> Decoding:
     """argmax over taggings of p(tags | words). Raises ImpossibleError where no tagging is possible."""
     chain = tagger(batch) if chain is None else chain
-    return finish(chain, chain.argmax)
+    return Decoding(chain.argmax, chain)
 
 
 @torch.no_grad()
@@ -26,4 +26,4 @@ def posterior(tagger: Tagger, batch: Batch, chain: LinearChain | None = None) ->
     """
     chain = tagger(batch) if chain is None else chain
     tags = torch.where(chain.mask, chain.marginals.argmax(dim=2), -1)
-    return finish(chain, tags)
+    return Decoding(tags, chain)

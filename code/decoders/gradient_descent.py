@@ -21,7 +21,7 @@ from torch import Tensor
 
 from chain import LinearChain
 from corpus import Batch
-from decoders import Decoding, finish, refuse_impossible
+from decoders import Decoding, refuse_impossible
 from decoders.relaxation import Relaxation, finite
 from tagger import Tagger
 
@@ -45,6 +45,9 @@ class Settings:
     momentum: float = 0.9
     starts: int = 1
     seed: int = 0
+
+
+DEFAULT = Settings()
 
 
 class Iterate(NamedTuple):
@@ -96,7 +99,7 @@ def gradient_descent(
     batch: Batch,
     chain: LinearChain | None = None,
     logits: Float[Tensor, "B n k"] | None = None,
-    settings: Settings | None = None,
+    settings: Settings = DEFAULT,
 ) -> Decoding:
     """The discrete tagging of lowest energy that the descent meets, and the relaxed one in which it ends.
 
@@ -105,7 +108,7 @@ def gradient_descent(
     Args:
         logits: where to start (a warm start); further starts are random.
     """
-    chain, settings = tagger(batch) if chain is None else chain, settings or Settings()
+    chain = tagger(batch) if chain is None else chain
     B, n, k = chain.given_emit.shape
     best: Descent | None = None
     for number in range(settings.starts):
@@ -114,7 +117,7 @@ def gradient_descent(
             start = random_logits(n, k, settings.seed + 1_000_003 * number).to(chain.given_emit).expand(B, n, k)
         found = descend(chain, start, settings.iterations, settings.step, settings.momentum)
         best = found if best is None else better(found, best)
-    decoding = finish(chain, best.tags, best.last.relaxed, best.last.relaxed_energy)
+    decoding = Decoding(best.tags, chain, best.last.relaxed)
     refuse_impossible(chain, decoding.energy == torch.inf)
     return decoding
 
@@ -140,7 +143,11 @@ def descend(
         iterations, step: of all sentences, or of each.
     """
     counts = torch.as_tensor(iterations, device=chain.lengths.device).expand(len(chain.lengths))
-    descent = iterates(finite(chain), logits, step, momentum)
+    return follow(iterates(finite(chain), logits, step, momentum), counts)
+
+
+def follow(descent: Iterator[Iterate], counts: Int[Tensor, "B"]) -> Descent:
+    """What is met on the way down, each sentence going so many steps."""
     last = best = next(descent)
     curves = [(last.relaxed_energy, last.energy)]
     for number in range(1, int(counts.max()) + 1):
@@ -161,7 +168,7 @@ def iterates(
     while True:
         q = relaxation.softmax(logits)
         field = relaxation.field(q)
-        tags = logits.argmax(dim=2).masked_fill(~chain.mask, -1)
+        tags = logits.max(dim=2).indices.masked_fill(~chain.mask, -1)
         yield Iterate(q, relaxation.energy(q, field), tags, -chain.score(tags))
         slope = q * ((q * field).sum(dim=2, keepdim=True) - field)
         velocity = momentum * velocity - step * slope

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from chain import LinearChain, times
 from corpus import Batch
-from decoders import Decoding, finish, refuse_impossible
+from decoders import Decoding, refuse_impossible
 from decoders.relaxation import Relaxation, finite
 from tagger import Tagger
 
@@ -59,7 +59,7 @@ def mean_field(
     chain = tagger(batch) if chain is None else chain
     found = fit(chain, settings or Settings())
     tags = found.q.argmax(dim=2).masked_fill(~chain.mask, -1)
-    decoding = finish(chain, tags, found.q, found.energy)
+    decoding = Decoding(tags, chain, found.q)
     refuse_impossible(chain, decoding.energy == torch.inf)
     return decoding
 

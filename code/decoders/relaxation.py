@@ -38,7 +38,7 @@ class Relaxation:
 
     def softmax(self, logits: Float[Tensor, "B n k"]) -> Float[Tensor, "B n k"]:
         """The relaxed tagging of these logits."""
-        return logits.softmax(dim=2).masked_fill_(~self.mask, 0.0)
+        return logits.softmax(dim=2).masked_fill(~self.mask, 0.0)
 
     def field(self, q: Float[Tensor, "B n k"]) -> Float[Tensor, "B n k"]:
         """h: by how much the expected score rises with the mass of each tag, the other positions as they are."""
@@ -56,3 +56,22 @@ class Relaxation:
     def energy(self, q: Float[Tensor, "B n k"], field: Float[Tensor, "B n k"]) -> Float[Tensor, "B"]:
         """Of a relaxed tagging with its field, in nats. In sum_i q_i . h_i each pair of neighbours counts twice."""
         return (q * (self.emit + field)).sum(dim=(1, 2)) / -2
+
+    def energy_of(self, q: Float[Tensor, "B n k"]) -> Float[Tensor, "B"]:
+        """The same of a relaxed tagging whose field is not known yet, and differentiable: its slope is -h."""
+        return _Energy.apply(q, self)
+
+
+class _Energy(torch.autograd.Function):
+    """Relaxation.energy, its gradient taken from the field rather than through it."""
+
+    @staticmethod
+    def forward(ctx, q: Tensor, relaxation: Relaxation) -> Tensor:
+        field = relaxation.field(q)
+        ctx.save_for_backward(field)
+        return relaxation.energy(q, field)
+
+    @staticmethod
+    def backward(ctx, slope: Tensor) -> tuple[Tensor, None]:
+        (field,) = ctx.saved_tensors
+        return -slope[:, None, None] * field, None

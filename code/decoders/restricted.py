@@ -27,7 +27,7 @@ from torch import Tensor
 
 from chain import NEG_INF, ImpossibleError, LinearChain
 from corpus import Batch
-from decoders import Decoding, finish, select
+from decoders import Decoding, select
 from tagger import Tagger
 
 SHARPNESS = 3.5  # b: more leaves fewer tags, but makes more of the potentials too low for exp space
@@ -43,7 +43,7 @@ def restricted(tagger: Tagger, batch: Batch, chain: LinearChain | None = None) -
     """argmax over taggings of p(tags | words), as `viterbi` has it. Raises ImpossibleError where none is possible."""
     chain = tagger(batch) if chain is None else chain
     worthwhile = chain.shared and chain.given_emit.shape[2] >= WORTHWHILE
-    return finish(chain, argmax(chain) if worthwhile else chain.argmax)
+    return Decoding(argmax(chain) if worthwhile else chain.argmax, chain)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import models_peer
 WORDS = "crf_neural --lexicon words-50.txt"
 HALF = "--max_steps 45000"
 HALF_WORDS = f"{WORDS} {HALF}"
+SHORT = "awesome --max_steps 60000"
 # Arguments of `tag.py endev --model`, by group and name.
 GROUPS: dict[str, dict[str, str]] = {
     "HMM": {
@@ -37,6 +38,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "words-50 shared": f"{HALF_WORDS} --potentials shared",
         "words-50 inner": f"{HALF_WORDS} --potentials inner",
         "words-50 emission_context": f"{HALF_WORDS} --potentials emission_context",
+        "words-50 emission_mlp": f"{HALF_WORDS} --potentials emission_mlp",
         "words-50 window": f"{HALF_WORDS} --potentials window",
         "words-50 no_boundary": f"{HALF_WORDS} --no_boundary",
         "words-50 lstm": f"{HALF_WORDS} --rnn lstm",
@@ -62,6 +64,19 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "our best": {
         "awesome": "awesome",
+    },
+    "our best trained on 60,000 sentences, then without each of its ingredients and with one-hot words": {
+        "awesome short": SHORT,
+        "awesome without emission_mlp": f"{SHORT} --potentials emission_context",
+        "awesome without lstm": f"{SHORT} --rnn sigmoid",
+        "awesome without dropout": f"{SHORT} --dropout 0",
+        "awesome without outside": f"{SHORT} --no_outside",
+        "awesome without problex": f"{SHORT} --no_problex",
+        "awesome without affixes": f"{SHORT} --no_affixes",
+        "awesome without characters": f"{SHORT} --no_characters",
+        "awesome without syntax-50": f"{SHORT} --lexicon words-50.txt",
+        "awesome without words-50": f"{SHORT} --lexicon syntax-50.txt",
+        "awesome and one_hot": f"{SHORT} --one_hot",
     },
 }
 # Beside CRFsuite: the training corpus of each corpus that is tagged, and arguments of `tag.py CORPUS --model`.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from speed_rows import OURS, PEER, PLAIN, Row, alternate, plainly, row
+from speed_rows import COMPILED, OURS, PEER, PLAIN, Row, alternate, compile_kernels, compiled, plainly, row
 from torch import Tensor
 from tqdm import tqdm
 
@@ -106,6 +106,7 @@ def chain_section(quick: bool, work: Path) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     if chain_module.chain_fast is None:
         raise SystemExit("speed.py: code/chain_fast.py is absent, there is nothing to measure")
+    problem = compile_kernels()
     shapes = QUICK_SHAPES if quick else SHAPES
     cases = [(by_position, shape) for by_position in (False, True) for shape in shapes]
     for by_position, shape in tqdm(cases, desc="chain", unit=" batches"):
@@ -114,25 +115,31 @@ def chain_section(quick: bool, work: Path) -> tuple[list[Row], list[str]]:
         for measure, name in MEASURES.items():
             what = f"{name}, {'position-dependent' if by_position else 'shared'} transitions, {shape}"
             works = {OURS: getattr(ours, measure), PLAIN: plainly(getattr(ours, measure))}
+            if not problem:
+                works[COMPILED] = compiled(getattr(ours, measure))
             if peer:
                 works[PEER] = getattr(peer, measure)
             require_same({side: call() for side, call in works.items()}, what)
             if measure == "log_likelihood":  # of use only beside a peer whose users have no log Z
                 del works[PLAIN]
-            if len(works) == 1:
+            against = [side for side in (PEER, PLAIN) if side in works]
+            if not against:
                 continue
             median = {side: 1000 * statistics.median(times) for side, times in alternate(works, quick).items()}
             times_faster = dict(zip(("log_z", "viterbi"), shapes[shape])).get(measure)
-            wanted = ("ratio", times_faster) if times_faster and not by_position else None
-            if PEER in works:
-                rows.append(row(what, "ms", median[OURS], median[PEER], PEER, wanted))
-            if PLAIN in works:
-                rows.append(row(what, "ms", median[OURS], median[PLAIN], PLAIN))
+            rows += [row(what, "ms", median[OURS], median[side], side) for side in against]
+            for side in against:
+                wanted = ("ratio", times_faster) if times_faster and side == PEER else None
+                if problem:
+                    rows.append(row(f"{what}, --compile", "ms", None, target=wanted, note=problem))
+                else:
+                    rows.append(row(f"{what}, --compile", "ms", median[COMPILED], median[side], side, wanted))
     notes = [
         "Shapes are (batch, length, tags); lengths go evenly from half of the longest to the longest; float32; the "
         "potentials are normal deviates. Log-likelihoods (relative difference below 1e-4), their gradients and the "
         "Viterbi taggings of all sides were found equal before they were timed.",
-        "pytorch-crf cannot have transitions that depend on the position.",
+        "pytorch-crf cannot have transitions that depend on the position. Rows with --compile are of the loops that "
+        "this option compiles; all sides of a measurement take turns in the same rounds.",
     ]
     return rows, notes if torchcrf else [*notes, NO_PEER + "."]
 

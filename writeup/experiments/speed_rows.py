@@ -9,6 +9,7 @@ import common  # before torch
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,7 +17,12 @@ import torch
 import chain as chain_module
 import crf_neural
 
-OURS, PEER, PLAIN = "ours", "pytorch-crf 0.7.2", "without kernels"
+try:
+    import chain_compiled
+except ImportError:  # without the kernels there is nothing to compile
+    chain_compiled = None
+
+OURS, COMPILED, PEER, PLAIN = "ours", "ours, --compile", "pytorch-crf 0.7.2", "without kernels"
 Row = dict[str, Any]
 Target = tuple[str, float]  # "ratio" and at least, "least" and a rate, or "most" and a duration or a size
 
@@ -74,6 +80,34 @@ def plainly(work: Callable[..., Any]) -> Callable[..., Any]:
     def worked(*arguments: Any) -> Any:
         with without_kernels():
             return work(*arguments)
+
+    return worked
+
+
+@cache
+def kernels() -> tuple[Any, str | None]:
+    """What --compile loads, in use only inside `compiled`; and what is wrong if there is no such thing."""
+    if chain_compiled is None:
+        return None, "this package has no kernels"
+    problem = chain_compiled.load()
+    library, chain_compiled.library = chain_compiled.library, None
+    return library, problem
+
+
+def compile_kernels() -> str | None:
+    """Make `compiled` possible; what is wrong if it is not."""
+    return kernels()[1]
+
+
+def compiled(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same work, with the kernels that --compile makes."""
+
+    def worked(*arguments: Any) -> Any:
+        chain_compiled.library = kernels()[0]
+        try:
+            return work(*arguments)
+        finally:
+            chain_compiled.library = None
 
     return worked
 

@@ -10,13 +10,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: tag test data speed experiments clean help
+.PHONY: tag test attacks data speed experiments clean help
 
 tag: $(VENV)/ready       ## train a biRNN-CRF on English and tag with it (some minutes)
 	cd code && ../$(BIN)/python tag.py endev --model crf_neural --lexicon words-50.txt
 
 test: $(VENV)/ready      ## run the tests
 	$(BIN)/python -m pytest -q
+
+attacks: $(VENV)/ready   ## attack the sandbox at every level; fails where there is none
+	$(BIN)/python -m grader attacks --level all
 
 $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; say make PYTHON=...")'
@@ -34,6 +37,9 @@ experiments: $(VENV)/ready   ## the tables of models, 3 seeds each (hours; resum
 	$(BIN)/python writeup/experiments/main_line.py
 	$(BIN)/python writeup/experiments/artificial.py
 	$(BIN)/python writeup/experiments/models.py --jobs 2
+	$(BIN)/python writeup/experiments/language_model.py
+	$(BIN)/python writeup/experiments/answers.py --jobs 2
+	$(BIN)/python writeup/experiments/pictures.py
 
 clean:                   ## remove the environment and what tests leave behind
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache

@@ -1,4 +1,4 @@
-"""writeup/experiments/grader_speed.py at its quick size: all parts are measured, and the page says what they come to."""
+"""writeup/experiments/grader_speed.py at its quick size: all parts are measured, and its page says what came out."""
 
 from __future__ import annotations
 

@@ -63,10 +63,13 @@ class LinearChain:
         stop: Float[Tensor, "B k"],
         lengths: Int[Tensor, "B"],
     ):
-        position = torch.arange(emit.shape[1], device=emit.device)
-        self.mask: Bool[Tensor, "B n"] = position < lengths[:, None]
         self.start, self.given_emit, self.trans, self.stop, self.lengths = start, emit, trans, stop, lengths
         self.shared = trans.dim() == 2
+
+    @cached_property
+    def mask(self) -> Bool[Tensor, "B n"]:
+        """Whether a position is in the sentence, not in the padding."""
+        return torch.arange(self.given_emit.shape[1], device=self.given_emit.device) < self.lengths[:, None]
 
     @cached_property
     def emit(self) -> Float[Tensor, "B n k"]:

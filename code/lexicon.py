@@ -138,7 +138,7 @@ class Lexicon(nn.Module):
         if tag_frequencies:
             more.append(problex_block(training, list(counts)))
         if word_shapes:
-            types = Counter(name for word in counts for name in set(affixes(word)))
+            types = Counter(name for word in counts for name in dict.fromkeys(affixes(word)))
             more.append(Affixes([name for name, count in types.items() if count > 1], affixes))
         if characters:
             more.append(Characters(inventory(counts)))

@@ -505,7 +505,7 @@ def test_it_learns_the_training_text(variant: str) -> None:
     tagger = ConditionalRandomFieldExtended(Integerizer(TAGS), make_lexicon(), **sizes)
     batch = make_batch(tagger, TRAINING)
     optimizer = torch.optim.AdamW(tagger.parameters(), lr=0.03, weight_decay=0.0)
-    for _ in range(60):
+    for _ in range(120):
         optimizer.zero_grad()
         tagger.add_gradient(batch, 0.0, 4)
         optimizer.step()

@@ -852,8 +852,12 @@ def test_checkpoint_that_does_not_fit(call: Call, folder: Path) -> None:
 
 def test_interrupted_after_training(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to go on with but the model, which is there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     monkeypatch.setattr(tag, "tag_corpus", lambda *arguments, **options: signal.raise_signal(signal.SIGINT))
-    outcome = call("toydev", "--model", "hmm")
+    try:
+        outcome = call("toydev", "--model", "hmm")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert outcome.status == 130 and Tagger.load("hmm_toysup.model").kind == "hmm"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from . import watch
 from .job import Job, Outcome
 
-PREFIX = "neuralization-"  # of folders for jobs
+PREFIX = "neuralization-job-"  # of folders for jobs
 
 
 class Sandbox(abc.ABC):

@@ -1,8 +1,8 @@
 """What the stages share: a run folder that holds only what the stage may see, one run in it, one entry of the result.
 
-    scratch/work/code/         a fresh copy of the submission's code; the job's working folder, and all it may write
-    scratch/work/data/         the corpora that the stage lists
-    scratch/work/lexicons/     its lexicons
+    code/         a fresh copy of the submission's code; the job's working folder, and all it may write
+    data/         the corpora that the stage lists
+    lexicons/     its lexicons
 
 as in the hand-out, so `python tag.py endev` finds ../data/endev. Between two runs code/ is made anew: nothing that a
 run left behind is there in the next but what the stage names, and that crosses as bytes that nobody looks into.

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import shlex
 import zipfile
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from grader.assignment import DEFAULT, Assignment, load_assignment
 from grader.errors import UsageError
-from grader.results import PACKAGE, ROOT
+from grader.results import PACKAGE, ROOT, write_whole
 from grader.secret import gold_path
 from grader.submit import EPOCH
 
@@ -70,12 +69,9 @@ def run(args: argparse.Namespace) -> int:
     }
     files = dict(contents(Path(args.assignment), assignment, config))
     data = archive(files)
-    partial = args.out.with_name(f".{args.out.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data)
-        os.replace(partial, args.out)
+        write_whole(args.out, data)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UsageError(f"{args.out}: {error.strerror}") from None
     secret = [stage.gold for stage in assignment.stages if stage.kind == "tagging" and gold_path(stage.gold)[1]]
     print(

@@ -66,12 +66,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file that appears under its name only when it is complete and on the disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{id(text):x}.partial")
+    data = content.encode("utf-8", errors="backslashreplace") if isinstance(content, str) else content
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{id(content):x}.partial")
     try:
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -13,7 +13,6 @@ import ast
 import fnmatch
 import io
 import json
-import os
 import re
 import tempfile
 import zipfile
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from grader.assignment import DEFAULT, Assignment, load_assignment
 from grader.errors import StudentFault, UsageError
-from grader.results import ROOT
+from grader.results import ROOT, write_whole
 from grader.submission import JUNK, Submission, printable, unpack
 
 PARTNERS = "partners.txt"
@@ -45,12 +44,9 @@ def run(args: argparse.Namespace) -> int:
     inspect(data, assignment)
     for warning in warnings(files):
         print(f"warning: {warning}")
-    partial = args.out.with_name(f".{args.out.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data)
-        os.replace(partial, args.out)
+        write_whole(args.out, data)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UsageError(f"{args.out}: {error.strerror}") from None
     for name, content in sorted(files.items()):
         print(f"{len(content):>12,}  {name}")

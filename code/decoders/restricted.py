@@ -1,40 +1,30 @@
-"""Viterbi restricted to the few labels a position that could be on the best tagging, with a proof for all others.
+"""Viterbi restricted to the few likeliest labels a position, with a proof that no other could have won.
 
-For a sharpness b >= 1 let p_b be the distribution with all potentials times b, and Z_b its normalizer. The taggings
-with tag t at position i have the share p_b(t_i = t) of Z_b together, so the best of them has no more:
+The labels that are left out at a position stand together as one, the rest, which promises at least as much as any of
+them: the highest of their emissions, and the highest transition that there is from a label or to it. On this smaller
+chain Viterbi's algorithm runs. A tagging of the rest scores no less than each of those that it stands for, so if the
+best tagging has no rest in it, it is the best of all (staggered decoding; Kaji, Fujiwara, Yoshinaga and Kitsuregawa,
+ACL 2010). If it has, the sentence is searched again with more labels, and in the end with all.
 
-    b max_{tagging with t at i} score(tagging)  <=  log Z_b + log p_b(t_i = t)
-
-The more so where low potentials are raised. If a tagging of score S is known, every tag with
-
-    p_b(t_i = t)  <  exp(b S) / Z_b
-
-is thus proved to be on no tagging as good and can be left out: for b = 1, a tag less probable than a whole tagging.
-Viterbi's algorithm on the tags with p_b >= 0.01 finds S. If the right side is at least 0.01, the others were rightly
-left out; if not, it says which tags must stay, and the search is made once more.
-
-The marginals p_b are a matrix product a step, much less work than the k k sums and comparisons of Viterbi's algorithm,
-and with a large b few tags stay, 1 to 10 of 400. Exp space bears a limited range of potentials, so those far below the
-best are raised, structural zeros too. A sentence in which too many tags stay is searched whole. So the answer is always
-exact, and among equally good taggings it is the one that Viterbi's algorithm returns.
+The likeliest are those of the highest emissions: where these say much and transitions little, a dozen of 400 labels
+suffice for most sentences. Where they do not, the searches are in vain, and cost a part of the one that follows. So the
+answer is always exact, and among equally good taggings it is the one that Viterbi's algorithm returns: the rest comes
+before all labels, and the labels are in their order.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from chain import NEG_INF, ImpossibleError, LinearChain
+from chain import ImpossibleError, LinearChain
 from corpus import Batch
 from decoders import Decoding, select
 from tagger import Tagger
 
-SHARPNESS = 3.5  # b: more leaves fewer tags, but makes more of the potentials too low for exp space
-RANGE = 56.0  # nats in float32 that exp space bears, emissions and transitions together, times b
-FIRST = 0.01  # tags of lower marginal are left out at first
-KEPT = 32  # tags a position that may stay in the second search
-WORTHWHILE = 128  # tags in all, below which looking at all of them is sooner
+KEPT = (16, 64)  # labels a position of the first search and of the second
+WORTHWHILE = 128  # labels in all, below which looking at all of them is sooner
 LOWEST = -1e30  # in place of -inf: sums of it are finite
 
 
@@ -49,7 +39,12 @@ def restricted(tagger: Tagger, batch: Batch, chain: LinearChain | None = None) -
 @torch.no_grad()
 def argmax(chain: LinearChain) -> Int[Tensor, "B n"]:
     """chain.argmax, sooner where there are many labels. For shared transitions."""
-    tags, proved = search(chain)
+    tags, proved = search(chain, KEPT[0])
+    for kept in KEPT[1:]:
+        left = (~proved).nonzero().squeeze(1)
+        if len(left):
+            found, proved[left] = search(select(chain, left), kept)
+            tags[left, : found.shape[1]] = found
     left = (~proved).nonzero().squeeze(1)
     if len(left):
         try:
@@ -61,80 +56,36 @@ def argmax(chain: LinearChain) -> Int[Tensor, "B n"]:
 
 
 @torch.no_grad()
-def search(chain: LinearChain) -> tuple[Int[Tensor, "B n"], Bool[Tensor, "B"]]:
-    """A tagging of each sentence, and whether it is proved the best. For shared transitions."""
-    chain = chain.detach()
-    p, log_partition = sharp_marginals(chain)
-    tags = among(chain, p >= FIRST)
-    score = SHARPNESS * chain.score(tags)
-    rounding = 0.05 + 1e-5 * (log_partition.abs() + score.abs())  # log Z adds up n numbers
-    needed = (score - log_partition - rounding).exp()
-    proved = needed >= FIRST
-    if not proved.all():
-        kept = p >= needed[:, None]
-        again = (~proved & (needed > 0) & (kept.sum(dim=2).amax(dim=0) <= KEPT)).nonzero().squeeze(1)
-        if len(again):
-            part = select(chain, again)
-            n = part.mask.shape[1]
-            tags[again, :n], proved[again] = among(part, kept[:n, again]), True
-    return tags, proved
+def search(chain: LinearChain, kept: int) -> tuple[Int[Tensor, "B n"], Bool[Tensor, "B"]]:
+    """A tagging of each sentence, and whether it is proved the best; where not, it means nothing.
+
+    Args:
+        chain: of shared transitions.
+        kept: labels a position that are looked at each on its own.
+    """
+    smaller, labels = with_rest(chain.detach(), min(kept, chain.given_emit.shape[2] - 1))
+    place = smaller.argmax
+    proved = (place != 0).all(dim=1) & (smaller.score(place) > LOWEST / 2)
+    return labels.gather(2, place.clamp(min=0)[:, :, None]).squeeze(2).masked_fill_(~chain.mask, -1), proved
 
 
-def sharp_marginals(chain: LinearChain) -> tuple[Float[Tensor, "n B k"], Float[Tensor, "B"]]:
-    """p_b, nan or 0 in the padding, and log Z_b, of the chain with low potentials raised.
+def with_rest(chain: LinearChain, m: int) -> tuple[LinearChain, Int[Tensor, "B n m+1"]]:
+    """The chain of the m likeliest labels a position and, before them, their rest; and what labels they are.
 
-    Forward-backward in exp space, as in chain_fast.py. Potentials are at most 0 and at least -RANGE / 2 here, columns
-    sum to 1: no number that matters underflows.
+    The rest is named by one of the labels. Here -inf is LOWEST.
     """
     B, n, k = chain.given_emit.shape
-    row, last = torch.arange(B, device=chain.lengths.device), chain.lengths - 1
-    E = torch.mul(chain.given_emit.transpose(0, 1), SHARPNESS, out=chain.given_emit.new_empty(n, B, k))
-    E[0] += chain.start * SHARPNESS
-    E[last, row] += chain.stop * SHARPNESS
-    highest = E.amax(dim=2).nan_to_num_(neginf=0.0)  # all -inf: any number, and no tagging is possible
-    E.sub_(highest[:, :, None]).clamp_(min=-RANGE / 2).exp_()
-    best = chain.trans.max().nan_to_num(neginf=0.0)
-    A = ((chain.trans - best) * SHARPNESS).clamp_(min=-RANGE / 2).exp_()
-
-    left, right, scale = torch.empty_like(E), torch.empty_like(E), E.new_empty(n, B, 1)
-    for i in range(n):
-        if i:
-            torch.mm(left[i - 1], A, out=left[i]).mul_(E[i])
-        else:
-            left[0] = E[0]
-        torch.sum(left[i], dim=1, keepdim=True, out=scale[i])
-        left[i].div_(scale[i])
-    at_end, onward = E.new_ones(()), (torch.arange(n, device=last.device)[:, None] < last)[:, :, None]
-    shortest = int(last.min())
-    right[n - 1] = 1.0
-    for i in reversed(range(n - 1)):
-        torch.mm(E[i + 1].mul_(right[i + 1]), A.T, out=right[i])
-        right[i].div_(right[i].sum(dim=1, keepdim=True))
-        if i >= shortest:
-            right[i] = torch.where(onward[i], right[i], at_end)
-    p = left.mul_(right)
-    p.div_(p.sum(dim=2, keepdim=True))
-    of_position = scale[:, :, 0].log_().add_(highest).cumsum(dim=0)
-    return p, of_position[last, row] + SHARPNESS * best * last
-
-
-def among(chain: LinearChain, kept: Bool[Tensor, "n B k"]) -> Int[Tensor, "B n"]:
-    """The best tagging by labels that are kept, -1 in the padding; where none is possible, an impossible one."""
-    n, B, _ = kept.shape
-    position, label = (kept & chain.mask.T[:, :, None]).flatten(0, 1).nonzero(as_tuple=True)
-    counts = position.bincount(minlength=n * B)
-    m = max(1, int(counts.max()))
-    place = torch.arange(len(label), device=label.device) - (counts.cumsum(0) - counts)[position]
-    labels = label.new_zeros(n * B, m)
-    labels[position, place] = label
-    labels = labels.view(n, B, m).transpose(0, 1)
-    absent = torch.arange(m, device=label.device) >= counts.view(n, B, 1).transpose(0, 1)
-    parts = (
-        chain.start.gather(1, labels[:, 0]),
-        chain.given_emit.gather(2, labels).masked_fill_(absent, NEG_INF),
-        chain.trans[labels[:, :-1, :, None], labels[:, 1:, None, :]],
-        chain.stop.gather(1, chain.at_last(labels)),
-    )
-    reduced = LinearChain(*(part.clamp_(min=LOWEST) for part in parts), chain.lengths)
-    tags = labels.gather(2, reduced.argmax.clamp(min=0)[:, :, None]).squeeze(2)
-    return tags.masked_fill_(~chain.mask, -1)
+    emit = chain.given_emit.clone()
+    emit[:, 0] += chain.start
+    emit[torch.arange(B, device=emit.device), chain.lengths - 1] += chain.stop
+    highest = emit.topk(m + 1, dim=2)  # sorted: the last is the best of the rest
+    labels = torch.cat([highest.indices[:, :, m:], highest.indices[:, :, :m].sort(dim=2).values], dim=2)
+    before, after = labels[:, :-1, 1:], labels[:, 1:, 1:]
+    trans = emit.new_empty(B, n - 1, m + 1, m + 1)
+    trans[:, :, 0, 0] = chain.trans.max()
+    trans[:, :, 0, 1:] = chain.trans.amax(dim=0)[after]
+    trans[:, :, 1:, 0] = chain.trans.amax(dim=1)[before]
+    trans[:, :, 1:, 1:] = chain.trans[before[:, :, :, None], after[:, :, None, :]]
+    zero = emit.new_zeros(1).expand(B, m + 1)
+    emit = emit.gather(2, labels).clamp_(min=LOWEST)
+    return LinearChain(zero, emit, trans.clamp_(min=LOWEST), zero, chain.lengths), labels

@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: tag test attacks data speed experiments clean help
+.PHONY: tag test attacks data speed experiments trellis clean help
 
 tag: $(VENV)/ready       ## train a biRNN-CRF on English and tag with it (some minutes)
 	cd code && ../$(BIN)/python tag.py endev --model crf_neural --lexicon words-50.txt
@@ -33,13 +33,11 @@ data: $(VENV)/ready      ## derive the corpora from the master files again
 speed: $(VENV)/ready     ## measure speed, beside pytorch-crf if that is installed (minutes, on a quiet machine)
 	$(BIN)/python writeup/experiments/speed.py
 
-experiments: $(VENV)/ready   ## the tables of models, 3 seeds each (hours; resumable)
-	$(BIN)/python writeup/experiments/main_line.py
-	$(BIN)/python writeup/experiments/artificial.py
-	$(BIN)/python writeup/experiments/models.py --jobs 2
-	$(BIN)/python writeup/experiments/language_model.py
-	$(BIN)/python writeup/experiments/answers.py --jobs 2
-	$(BIN)/python writeup/experiments/pictures.py
+experiments: $(VENV)/ready   ## make every table and figure again: hours, resumable; QUICK=1: minutes, keeps nothing
+	$(BIN)/python writeup/experiments/experiments.py $(if $(QUICK),--quick)
+
+trellis: $(VENV)/ready   ## a page about one sentence, and how searches move over its trellis: trellis.html
+	$(BIN)/python -m writeup.experiments.trellis endev:17 --quick
 
 clean:                   ## remove the environment and what tests leave behind
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache

@@ -1,0 +1,135 @@
+"""Probes of closer.py that train nothing: what word vectors know of tags, how steep an untrained model's sigmoids are.
+
+- Words: how many there are, and how many tokens they are, by how often they occur in ensup.
+- Neighbours: of each word of ensup that a lexicon has, the nearest other such word by cosine. How often has it the same
+  commonest tag? A model whose potentials are smooth in the vector cannot well tell a word from its neighbours.
+- Slopes: the mean derivative of the sigmoids of eq. 48 over all tokens and tags of endev, in per cent of its greatest
+  value 1/4, for tag frequencies as they are and standardized. What back-propagation brings to U^B is in proportion.
+"""
+
+from __future__ import annotations
+
+import common  # noqa: F401  before torch
+
+# isort: split
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+from unittest import mock
+
+import torch
+from closer_rows import BINS, bin_of
+
+import lexicon as lexicons
+from corpus import IntegerizedCorpus, Sentence, read_corpus
+from crf_neural import ConditionalRandomFieldNeural
+from integerize import Integerizer
+from word_features import look_up
+from word_vectors import read_lexicon
+
+FILES = ("words-10.txt", "words-20.txt", "words-50.txt", "syntax-50.txt")
+QUICK = 200  # sentences
+FREQUENT = 100  # times
+
+
+def run(quick: bool) -> dict[str, Any]:
+    """All that `markdown` shows."""
+    sentences = read_corpus(common.DATA / "ensup")[: QUICK if quick else None]
+    dev = read_corpus(common.DATA / "endev")[: QUICK if quick else None]
+    present = [name for name in FILES if (common.LEXICONS / name).exists()]
+    return dict(
+        words=words_by_frequency(sentences),
+        neighbours={name: neighbours(sentences, name) for name in present},
+        slopes={name: slope(sentences, dev, name == "standardized") for name in ("raw", "standardized")},
+    )
+
+
+def words_by_frequency(sentences: Sequence[Sentence]) -> dict[str, list[int]]:
+    """Words and tokens in each bin."""
+    found = {name: [0, 0] for name in BINS if name != "never"}
+    for count in Counter(word for sentence in sentences for word in sentence.words).values():
+        cell = found[bin_of(count)]
+        cell[0] += 1
+        cell[1] += count
+    return found
+
+
+def neighbours(sentences: Sequence[Sentence], file: str) -> dict[str, float]:
+    """The share of words, and of tokens, whose nearest neighbour has the same commonest tag."""
+    vectors = read_lexicon(common.LEXICONS / file)
+    rows = {word: row for row, word in enumerate(vectors.words)}
+    tags: dict[int, Counter[str | None]] = {}  # by row, so that spellings that share one are one word
+    for sentence in sentences:
+        for word, tag in zip(sentence.words, sentence.tags):
+            row = look_up(word, rows)
+            if row is not None:
+                tags.setdefault(row, Counter())[tag] += 1
+    units = torch.nn.functional.normalize(vectors.matrix[list(tags)], dim=1)
+    commonest = [counts.most_common(1)[0][0] for counts in tags.values()]
+    tokens = [sum(counts.values()) for counts in tags.values()]
+    same = []
+    for start in range(0, len(units), 1000):
+        cosines = units[start : start + 1000] @ units.T
+        cosines[torch.arange(len(cosines)), start + torch.arange(len(cosines))] = -2.0
+        copies = cosines > 1 - 1e-6  # a spelling of the same word, as the lexicons have of brackets and quotes
+        nearest = cosines.masked_fill(copies, -2.0).argmax(dim=1).tolist()
+        same += [commonest[start + number] == commonest[other] for number, other in enumerate(nearest)]
+    often = [number for number, count in enumerate(tokens) if count >= FREQUENT]
+    return dict(
+        words=len(same),
+        of_words=sum(same) / len(same),
+        of_tokens=sum(count for count, right in zip(tokens, same) if right) / sum(tokens),
+        of_frequent=sum(same[number] for number in often) / len(often) if often else None,
+    )
+
+
+@torch.no_grad()
+def slope(sentences: Sequence[Sentence], dev: Sequence[Sentence], standardized: bool) -> float:
+    """The mean derivative of the sigmoids of eq. 48 before training, over that at 0."""
+    transform = lexicons.standardized if standardized else lambda rows: rows
+    with mock.patch.object(lexicons, "standardized", transform):
+        features = lexicons.Lexicon.from_corpus(sentences, tag_frequencies=True)
+    tagset = Integerizer(sorted({tag for sentence in sentences for tag in sentence.tags}))
+    torch.manual_seed(0)
+    model = ConditionalRandomFieldNeural(tagset, features).eval()
+    corpus = IntegerizedCorpus(dev, features.vocab, tagset)
+    total, cells = 0.0, 0
+    for numbers in corpus.by_length(32):
+        batch = corpus.batch(numbers)
+        words = features.features(batch, ends=True)
+        prefix, suffix = model.context(words, batch)
+        bias, of_prefix, of_tag, of_word, of_suffix = model.U_B.split(
+            [1, model.d, model.tag_dim, features.dim, model.d], dim=1
+        )
+        context = prefix[:, 1:] @ of_prefix.T + suffix[:, :-1] @ of_suffix.T + (words @ of_word.T)[:, 1:-1] + bias.T
+        s = torch.sigmoid(context[batch.mask][:, None] + model.tags[: model.k] @ of_tag.T)
+        total, cells = total + (s * (1 - s)).sum().item(), cells + s.numel()
+    return total / cells / 0.25
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    header = ("lexicon", "words of ensup in it", "same tag, % of words", "% of tokens", "% of frequent words")
+    rows = [
+        [
+            name.removesuffix(".txt"), f"{of['words']:,}",
+            f"{100 * of['of_words']:.1f}", f"{100 * of['of_tokens']:.1f}",
+            "-" if of["of_frequent"] is None else f"{100 * of['of_frequent']:.1f}",
+        ]
+        for name, of in found["neighbours"].items()
+    ]  # fmt: skip
+    slopes = [[name, f"{100 * value:.1f}"] for name, value in found["slopes"].items()]
+    words, tokens = (sum(column) for column in zip(*found["words"].values()))
+    by_frequency = [
+        [name, f"{w:,}", f"{100 * w / words:.1f}", f"{n:,}", f"{100 * n / tokens:.1f}"]
+        for name, (w, n) in found["words"].items()
+    ]
+    return (
+        "\n## Words of ensup\n\n"
+        f"{common.table(('times', 'words', '% of words', 'tokens', '% of tokens'), by_frequency)}"
+        f"\n## Nearest neighbours of word vectors\n\n{common.table(header, rows)}\nThe nearest other word of ensup by "
+        f"cosine, and whether its commonest tag is the same. Frequent: at least {FREQUENT} times in ensup.\n"
+        "\n## Sigmoids of eq. 48 before training\n\n"
+        f"{common.table(('tag frequencies', 'mean slope, % of the greatest'), slopes)}"
+        "\nOver the tokens and tags of endev; seed 0, default sizes.\n"
+    )

@@ -25,7 +25,7 @@ from word_vectors import read_lexicon
 VECTORS = "words-50.txt"  # of a network for a model that has none
 OPTIONS = {
     "network": "infnet", "hidden": "infnet_hidden", "layers": "infnet_layers", "window": "infnet_window",
-    "plus": "infnet_plus", "weight": "infnet_lambda", "annealing": "infnet_annealing",
+    "plus": "infnet_plus", "feed": "infnet_feed", "weight": "infnet_lambda", "annealing": "infnet_annealing",
     "objective": "infnet_objective", "lr": "infnet_lr", "max_steps": "infnet_steps", "seed": "seed",
     "train": "infnet_train",
 }  # fmt: skip
@@ -42,11 +42,13 @@ def settings_of(args: argparse.Namespace, tagger: Tagger | None = None) -> Setti
     if "plus" not in asked and tagger is not None:
         asked["plus"] = any(isinstance(block, Characters) for block in tagger.lexicon.blocks)
     settings = Settings(**asked)
-    for name in ("layers", "window"):
+    for name in ("layers", "window", "feed"):
         if name in asked and name not in networks.SIZES[settings.network]:
             raise InputError(f"--infnet_{name} does not go with --infnet {settings.network}")
     if args.infnet_beam and settings.network != "seq2seq":
         raise InputError(f"--infnet_beam does not go with --infnet {settings.network}, which reads no labels")
+    if args.infnet_beam and settings.feed == "soft":
+        raise InputError("--infnet_beam does not go with --infnet_feed soft, which reads no labels")
     return settings
 
 
@@ -114,7 +116,7 @@ def train(
     """The trained network with its task, and what its file shall remember of the training."""
     training, dev, which = corpora(args, tagger)
     vocab, tagset = tagger.lexicon.vocab, tagger.tagset
-    integerized = IntegerizedCorpus(training, vocab, tagset, training=not args.infnet_train)
+    integerized = IntegerizedCorpus(training, vocab, tagset)
     watched = IntegerizedCorpus(dev, vocab, tagset)
     if settings.objective != "energy" and not (integerized.tags >= 0).any():
         raise InputError(f"--infnet_objective {settings.objective} needs gold tags to train on")

@@ -115,9 +115,9 @@ class LocalBLSTM(LocalTagger):
 
 
 class LocalSeq2Seq(LocalTagger):
-    """The network that reads its own labels. Args: see NetworkTagger; layers: of the encoder.
+    """The network that reads its own labels. Args: see NetworkTagger; layers: of the encoder; feed: see networks.py.
 
-    There are two distributions that such a network defines:
+    There are two distributions that such a network defines, unless its feed is soft, which has the first one only:
 
         p(t | w) = prod_i p(t_i | w, own labels before i)    the chain: the labels read are argmax, whatever t is
         q(t | w) = prod_i p(t_i | w, t_1 ... t_{i-1})        the labels read are those that are scored
@@ -125,14 +125,35 @@ class LocalSeq2Seq(LocalTagger):
     The network is trained as Tu and Gimpel train it, on its own labels: that is on p, which is a product of softmaxes,
     as those of the other local taggers, because the labels read are a function of the words. Its best tagging is the
     one that greedy decoding gives. q is autoregressive and no chain; `beam` searches it.
+
+    Attributes:
+        gold_share: in training, the share of the labels read that are gold ones, where these are known; what trains
+            with a schedule (infnet_training.py) sets it.
     """
 
     kind: ClassVar[str] = "local_seq2seq"
     network_class = Seq2Seq
 
-    def __init__(self, tagset: Integerizer, lexicon: Lexicon, hidden: int = 100, plus: bool = False, layers: int = 1):
-        super().__init__(tagset, lexicon, hidden, plus, layers=layers)
+    def __init__(
+        self, tagset: Integerizer, lexicon: Lexicon, hidden: int = 100, plus: bool = False, layers: int = 1,
+        feed: str = "argmax",
+    ):  # fmt: skip
+        super().__init__(tagset, lexicon, hidden, plus, layers=layers, feed=feed)
+        self.gold_share = 0.0
+
+    def logits(self, batch: Batch) -> Float[Tensor, "B n k"]:
+        fed = None
+        if self.training and self.gold_share and batch.tags is not None:
+            chosen = torch.rand(batch.tags.shape, device=batch.tags.device) < self.gold_share
+            fed = torch.where(chosen, batch.tags, -1)
+        return self.network(self.lexicon.embed(batch), batch.lengths, fed)
 
     def beam(self, batch: Batch, width: int) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B"]]:
-        """The tagging of highest q that beam search finds, -1 in the padding, and its log q(tags | words) in nats."""
+        """The tagging of highest q that beam search finds, -1 in the padding, and its log q(tags | words) in nats.
+
+        Raises:
+            ValueError: the feed is soft: no labels are read.
+        """
+        if self.network.soft:
+            raise ValueError("a network with a soft feed reads no labels that a beam could search")
         return self.network.beam(self.lexicon.embed(batch), batch.lengths, width)

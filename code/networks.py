@@ -10,8 +10,14 @@ With x_1 ... x_n the features of the words and H the size of a network:
               logits_t = V s_t + U h_t + c
 
 The last one is a sequence-to-sequence network with fixed attention: the decoder h looks at position t of the encoder s
-when it gives label t. The labels that it reads are its own, argmax logits_t, in training too; no gradient passes
-through that choice. So its logits, like those of the others, are a function of the words alone.
+when it gives label t. What it reads of label t is, by its `feed`,
+
+    argmax      the embedding of its own label, argmax logits_t, in training too; no gradient passes through that choice
+    scheduled   the same, but in training often that of the gold label, the less often the longer it has been trained
+                (scheduled sampling, Bengio et al. 2015)
+    soft        sum_y softmax(logits_t)_y (embedding of y), in training or not; gradients pass
+
+So out of training its logits, like those of the others, are a function of the words alone.
 
 Used as taggers that look at no neighbouring label (local.py), as the local score of an energy (crf_blstm.py), and, with
 a softmax, as inference networks, whose outputs are relaxed taggings.
@@ -33,6 +39,7 @@ from word_features import Pretrained
 
 MOST_LAYERS = 16
 PLUS_DROPOUT = 0.5
+FEEDS = ("argmax", "scheduled", "soft")
 
 
 class Network(nn.Module):
@@ -107,10 +114,14 @@ class Seq2Seq(BLSTM):
 
     Args:
         e, H, k, layers: see BLSTM; the decoder has one layer.
+        feed: what it reads, one of FEEDS; gold labels only by `fed`, so that scheduled is as argmax here.
     """
 
-    def __init__(self, e: int, H: int, k: int, layers: int = 1, dropout: float = 0.0):
+    def __init__(self, e: int, H: int, k: int, layers: int = 1, feed: str = "argmax", dropout: float = 0.0):
         super().__init__(e, H, k, layers, dropout)
+        if feed not in FEEDS:
+            raise ValueError(f"feed {feed!r} is none of {', '.join(FEEDS)}")
+        self.soft = feed == "soft"
         self.labels = nn.Embedding(k + 1, H)  # the last row is the start symbol
         self.decoder = nn.LSTMCell(H, H)
         self.of_decoder = nn.Linear(H, k, bias=False)
@@ -125,17 +136,26 @@ class Seq2Seq(BLSTM):
 
         Args:
             words, lengths: see Network.forward.
-            fed: labels that the decoder reads in place of its own. Then logits_t are those of p(y_t | y_<t, words)
-                with y = fed. What stands beyond a sentence's end never matters.
+            fed: labels that the decoder reads in place of its own, which it still reads where a -1 is. With no -1,
+                logits_t are those of p(y_t | y_<t, words) with y = fed. What stands beyond a sentence's end never
+                matters.
         """
         of_encoder = super().forward(words, lengths)
         label, state = self.begin(len(words))
-        columns: list[Tensor] = []
+        read, columns = self.labels(label), []
         for t in range(words.shape[1]):
-            state = self.decoder(self.labels(label), state)
+            state = self.decoder(read, state)
             columns.append(of_encoder[:, t] + self.of_decoder(state[0]))
-            label = columns[-1].argmax(dim=1) if fed is None else fed[:, t].clamp(min=0)
+            read = self.embed(columns[-1])
+            if fed is not None:
+                read = torch.where((fed[:, t] >= 0)[:, None], self.labels(fed[:, t].clamp(min=0)), read)
         return torch.stack(columns, dim=1)
+
+    def embed(self, logits: Float[Tensor, "B k"]) -> Float[Tensor, "B H"]:
+        """What the decoder reads of its own label."""
+        if self.soft:
+            return logits.softmax(dim=1) @ self.labels.weight[: self.k]
+        return self.labels(logits.argmax(dim=1))
 
     def begin(self, sequences: int) -> tuple[Int[Tensor, "s"], tuple[Float[Tensor, "s H"], Float[Tensor, "s H"]]]:
         """The start symbol and the state 0 of the decoder, for so many sequences of labels."""

@@ -13,6 +13,7 @@ from decoders import DECODERS, LEARNED
 from decoders.infnet import ANNEALINGS, OBJECTIVES
 from decoders.infnet import KINDS as INFNETS
 from defaults import AWESOME, TUNED
+from networks import FEEDS
 from recipe import GROUPS, read_recipe
 from tagger import KINDS
 from training import Settings
@@ -269,6 +270,9 @@ def search(p: Parser) -> None:
     g.add_argument("--infnet_window", type=number(int, 1, 100), metavar="N",
                    help="words on each side that the second convolution looks at (1) [cnn]")
     switch(g, "--infnet_plus", help="as --plus (if the model reads characters)")
+    g.add_argument("--infnet_feed", choices=FEEDS,
+                   help="what it reads of the label before: its own best one; in training, at first gold ones, ever "
+                   "less often (scheduled sampling); or all, weighted by its softmax (argmax) [seq2seq]")
     g.add_argument("--infnet_lambda", type=number(float, 0), metavar="L",
                    help="weight of the token loss beside the energy (1)")
     g.add_argument("--infnet_annealing", choices=ANNEALINGS,

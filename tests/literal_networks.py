@@ -74,16 +74,22 @@ def cnn(theta: Parameters, words: Sequence[Array]) -> Array:
     return np.array(logits)
 
 
-def seq2seq(theta: Parameters, words: Sequence[Array], fed: Sequence[int] | None = None) -> Array:
-    """logits_t = V s_t + U h_t + c; the decoder reads the labels `fed`, or else its own."""
+def seq2seq(theta: Parameters, words: Sequence[Array], fed: Sequence[int] | None = None, soft: bool = False) -> Array:
+    """logits_t = V s_t + U h_t + c; the decoder reads the labels `fed`, or else (or at a -1) its own, or, `soft`, the
+    mean of all embeddings under its softmax."""
     labels, decoder = theta["labels.weight"], below(theta, "decoder.")
     h = c = np.zeros(labels.shape[1])
-    label = len(labels) - 1
+    read = labels[-1]
     logits = []
     for t, of_encoder in enumerate(blstm(theta, words)):
-        h, c = lstm_step(decoder, labels[label], h, c)
+        h, c = lstm_step(decoder, read, h, c)
         logits.append(of_encoder + linear(below(theta, "of_decoder."), h))
-        label = int(np.argmax(logits[-1])) if fed is None else fed[t]
+        if fed is not None and fed[t] >= 0:
+            read = labels[fed[t]]
+        elif soft:
+            read = sum(p * labels[y] for y, p in enumerate(np.exp(log_softmax(logits[-1]))))
+        else:
+            read = labels[int(np.argmax(logits[-1]))]
     return np.array(logits)
 
 

@@ -20,6 +20,7 @@ import pytest
 import torch
 
 import enumeration as brute
+import literal_networks as literal
 import training
 from chain import LinearChain
 from command_line import CORPORA, SHORT, Call, Outcome, assert_one_line_error, call, contents, folder, metrics
@@ -32,7 +33,8 @@ from decoders.infnet import Settings
 from decoders.margin import CostAugmented, Joint, distance
 from decoders.relaxation import Relaxation, finite
 from local import LocalTagger
-from tagger import Tagger
+from networks import FEEDS
+from tagger import Tagger, read_tensors
 from test_chain import make, normal
 from test_local import LINES, close, make_batch, make_tagger
 
@@ -42,6 +44,7 @@ ARCHITECTURES = [
     Settings("cnn", hidden=3, window=2, plus=True),
     Settings("blstm", hidden=3, layers=2),
     Settings("seq2seq", hidden=3),
+    Settings("seq2seq", hidden=3, feed="soft"),
 ]
 each_architecture = pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda settings: settings.name)
 each_learned = pytest.mark.parametrize("name", LEARNED)
@@ -175,8 +178,9 @@ def test_beam_of_a_network_that_reads_labels() -> None:
     wide = networks.infnet(model, batch, network=network, width=3)
     assert torch.equal(wide.tags, network.beam(batch, 3)[0])
     assert torch.equal(networks.infnet(model, batch, network=network, width=1).tags, network(batch).argmax)
-    with pytest.raises(ValueError, match="reads no labels"):
-        networks.infnet(model, batch, network=make_network(model), width=3)
+    for settings in (ARCHITECTURES[0], ARCHITECTURES[-1]):
+        with pytest.raises(ValueError, match="reads no labels"):
+            networks.infnet(model, batch, network=make_network(model, settings), width=3)
 
 
 def test_forbidden_cells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,6 +325,41 @@ def test_weight_of_the_token_loss_by_epoch() -> None:
     assert weights == [2.0, 2.0, 1.98]
 
 
+def test_gold_labels_are_read_ever_less_often() -> None:
+    """By all that train with the energy of the model; never by those with another feed, and never out of training."""
+    model = make_model()
+    batch = make_batch(model)
+    for feed, expected in (("scheduled", [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]), ("argmax", [0.0] * 6), ("soft", [0.0] * 6)):
+        settings = Settings("seq2seq", hidden=3, feed=feed, max_steps=4 * len(batch))
+        new = lambda settings=settings: make_network(model, settings)
+        for task in (amortizing.Amortization(new(), model, settings), Joint(new(), new(), model, settings)):
+            shares = []
+            for _ in range(6):
+                list(task.gradients(batch, 0.0, 10))
+                shares.append(task.network.gold_share)
+                assert not isinstance(task, Joint) or task.cost_augmented.gold_share == shares[-1]
+            assert shares == expected
+
+
+def test_objective_with_gold_labels_read() -> None:
+    """With all labels gold, as in the formula that is fed them; a soft one by its own formula."""
+    model = make_model()
+    batch = make_batch(model)
+    for feed in ("scheduled", "soft"):
+        settings = Settings("seq2seq", hidden=3, feed=feed, weight=0.3)
+        network = make_network(model, settings)
+        task = amortizing.Amortization(network, model, settings)
+        network.training, network.gold_share = True, float(feed == "scheduled")
+        words, expected = network.lexicon.embed(batch).detach().numpy(), []
+        theta = {name: x.detach().numpy() for name, x in network.network.named_parameters()}
+        for b, sentence in enumerate(sentences_of(model, batch)):
+            gold = batch.tags[b, : len(sentence.emit)].tolist()
+            fed = gold if feed == "scheduled" else None
+            log_q = literal.log_softmax(literal.seq2seq(theta, list(words[b, : len(gold)]), fed, feed == "soft"))
+            expected.append(brute.energy(sentence, np.exp(log_q)) - 0.3 * log_q[range(len(gold)), gold].sum())
+        close(task.losses(batch, 0.3), expected)
+
+
 # ------------------------------------------------------------------------------------------------------------- training
 
 
@@ -437,7 +476,8 @@ def test_names_tell_settings_apart() -> None:
         Settings(), Settings("blstm"), Settings(hidden=3), Settings(plus=True), Settings(window=2),
         Settings(weight=2.0), Settings(annealing="linear"), Settings(objective="joint"), Settings(lr=0.1),
         Settings(max_steps=7),
-        Settings(seed=3), Settings(train=("ensup", "data/enraw")), Settings("seq2seq", layers=2),
+        Settings(seed=3), Settings("seq2seq", feed="soft"), Settings("seq2seq", feed="scheduled"),
+        Settings(train=("ensup", "data/enraw")), Settings("seq2seq", layers=2),
     ]  # fmt: skip
     names = [settings.name for settings in every]
     assert len(set(names)) == len(names) and not any("/" in name for name in names)
@@ -476,6 +516,17 @@ def test_network_is_trained_once_and_shared(trained: Call, folder: Path) -> None
     assert max(reports["warm_start"]["energy"], reports["tailored"]["energy"]) <= reports["infnet"]["energy"] + 1e-4
     as_model = trained("toytest", "--model", NAME, "--metrics", "m.json", "-q")
     assert as_model.status == 0 and metrics()["accuracy"] == reports["infnet"]["accuracy"]
+
+
+def test_feeds_make_networks_of_their_own(trained: Call, folder: Path) -> None:
+    weights = []
+    for feed in FEEDS:
+        assert trained(*TOY, "--decoder", "infnet", "--infnet", "seq2seq", "--infnet_feed", feed).status == 0
+        more = "" if feed == "argmax" else f"_feed={feed}"
+        file = folder / f"x.model.seq2seq_hidden=4{more}_max_steps=120.infnet"
+        assert read_tensors(file)[0]["sizes"]["feed"] == feed
+        weights.append(read_tensors(file)[1]["network.decoder.weight_hh"])
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(weights, 2))
 
 
 def test_another_model_gets_another_network(trained: Call, folder: Path) -> None:
@@ -519,12 +570,40 @@ def test_models_of_other_kinds(call: Call, folder: Path, monkeypatch: pytest.Mon
             assert metrics()["accuracy"]["all"] > 0.2
 
 
+@pytest.mark.parametrize("features", [["--problex"], ["--problex", "-l", "v.txt"], ["--affixes", "-l", "v.txt"]])
+def test_network_does_not_depend_on_whether_the_model_was_just_trained(
+    features: list[str], trained: Call, folder: Path
+) -> None:
+    """The model's own features of its training text are not in its file; the network knows words by vectors alone."""
+    (folder / "words-50.txt").write_text((folder / "v.txt").read_text())
+    network = ["--decoder", "infnet", "--infnet_hidden", "4", "--infnet_steps", "120", "-q", "--metrics", "m.json"]
+    found = []
+    for model in (
+        ["--model", "crf_neural", *features, *SHORT, "--save", "p.model"],
+        ["--model", "p.model"],
+        ["--model", "p.model"],
+    ):
+        assert trained("toytest", *model, *network).status == 0
+        report = metrics()
+        file = folder / "p.model.cnn_hidden=4_max_steps=120.infnet"
+        found.append((read_tensors(file)[1], report["energy"], report["relaxed_energy"], report["accuracy"]))
+        assert [block["kind"] for block in read_tensors(file)[0]["lexicon"]["blocks"]] == ["pretrained"]
+        if len(found) == 1:
+            file.rename(folder / "first")
+    (first, *of_first), (second, *of_second), (third, *of_third) = found
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    assert of_first == of_second == of_third
+
+
 def test_bad_options(trained: Call, folder: Path) -> None:
     before = contents(folder)
     bad = {
         ("--infnet", "blstm", "--infnet_window", "2"): "--infnet_window does not go with --infnet blstm",
         ("--infnet_layers", "2"): "--infnet_layers does not go with --infnet cnn",
         ("--infnet_beam", "2"): "--infnet_beam does not go with --infnet cnn",
+        ("--infnet_feed", "soft"): "--infnet_feed does not go with --infnet cnn",
+        ("--infnet", "seq2seq", "--infnet_feed", "gold"): "--infnet_feed",
+        ("--infnet", "seq2seq", "--infnet_feed", "soft", "--infnet_beam", "2"): "--infnet_beam does not go with",
         ("--infnet_train", "nowhere"): "nowhere: no such file",
         ("--infnet_hidden", "0"): "out of range",
         ("--infnet", "transformer"): "--infnet",

@@ -26,7 +26,7 @@ from decoders import DECODERS, decoder
 from integerize import Integerizer
 from lexicon import Lexicon
 from local import IndependentTags
-from networks import BLSTM, CNN, NETWORKS, PLUS_DROPOUT, Network, Seq2Seq
+from networks import BLSTM, CNN, FEEDS, NETWORKS, PLUS_DROPOUT, Network, Seq2Seq
 from tagger import Tagger, read_tensors, tagger_class, write_tensors
 from word_features import Pretrained
 from word_vectors import WordVectors
@@ -47,6 +47,7 @@ MADE: dict[str, Callable[[], Network]] = {
     "deep blstm": lambda: BLSTM(E, H, K, layers=3),
     "seq2seq": lambda: Seq2Seq(E, H, K),
     "deep seq2seq": lambda: Seq2Seq(E, H, K, layers=2),
+    "soft seq2seq": lambda: Seq2Seq(E, H, K, feed="soft"),
 }
 FORMULAS = {CNN: literal.cnn, BLSTM: literal.blstm, Seq2Seq: literal.seq2seq}
 every_network = pytest.mark.parametrize("name", MADE)
@@ -107,7 +108,34 @@ def test_as_the_formula_says(name: str) -> None:
     logits = network(words, lengths)
     assert logits.shape == (4, 6, K)
     for number, n in enumerate(lengths.tolist()):
-        close(logits[number, :n], FORMULAS[type(network)](of_network(network), list(words[number, :n].numpy())))
+        more = dict(soft=True) if name.startswith("soft") else {}
+        close(logits[number, :n], FORMULAS[type(network)](of_network(network), list(words[number, :n].numpy()), **more))
+
+
+@pytest.mark.parametrize("name", ["seq2seq", "soft seq2seq"])
+def test_decoder_reads_gold_labels_and_its_own_in_turn(name: str) -> None:
+    network, soft = make_network(name), name.startswith("soft")
+    words, lengths = sentences_of(6, 1, 3)
+    fed = torch.randint(-1, K, (3, 6), generator=torch.Generator().manual_seed(0))
+    assert 0 < (fed < 0).sum() < fed.numel()
+    logits = network(words, lengths, fed)
+    for number, n in enumerate(lengths.tolist()):
+        x = list(words[number, :n].numpy())
+        close(logits[number, :n], literal.seq2seq(of_network(network), x, fed[number].tolist(), soft))
+    assert not torch.equal(logits, network(words, lengths))
+
+
+def test_soft_feed_passes_gradients_and_the_others_do_not() -> None:
+    """Of the last logits by what makes the label before, the encoder's output layer aside: through the decoder only."""
+    words, lengths = sentences_of(2)
+    for name, passes in (("seq2seq", False), ("soft seq2seq", True)):
+        network = make_network(name)
+        network.output = nn.Identity()
+        leaf = torch.randn(1, 2, K, dtype=torch.float64, requires_grad=True)
+        network.read = lambda words, lengths, leaf=leaf: leaf
+        logits = network(words, lengths)
+        (slope,) = torch.autograd.grad(logits[0, 1].square().sum(), leaf)
+        assert bool((slope[0, 0] != 0).any()) == passes and (slope[0, 1] != 0).any()
 
 
 def test_decoder_reads_what_it_is_fed() -> None:
@@ -165,10 +193,10 @@ def test_names_of_networks() -> None:
 @pytest.mark.parametrize(
     ("kind", "sizes"),
     [("local_cnn", dict(hidden=0)), ("local_cnn", dict(window=0)), ("local_blstm", dict(hidden=-1)),
-     ("local_blstm", dict(layers=0)), ("local_seq2seq", dict(layers=17))],
+     ("local_blstm", dict(layers=0)), ("local_seq2seq", dict(layers=17)), ("local_seq2seq", dict(feed="gold"))],
 )  # fmt: skip
-def test_sizes_out_of_range(kind: str, sizes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="out of range"):
+def test_sizes_out_of_range(kind: str, sizes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="out of range|is none of argmax, scheduled, soft"):
         make_tagger(kind, **sizes)
 
 
@@ -216,6 +244,12 @@ def test_narrow_beam_is_greedy() -> None:
     assert torch.equal(tags, tagger(batch).argmax)
     close(log_q, tagger.logprob(replace(batch, tags=tags)))  # the labels read are those that are scored
     assert (tagger.beam(batch, 3)[1] >= log_q - 1e-12).all()
+
+
+def test_no_beam_where_no_labels_are_read() -> None:
+    tagger = make_tagger("local_seq2seq", feed="soft")
+    with pytest.raises(ValueError, match="reads no labels"):
+        tagger.beam(make_batch(tagger), 2)
 
 
 # ------------------------------------------------------------------------------------------------- product of softmaxes
@@ -340,6 +374,41 @@ def test_loss_and_gradient(kind: str, plus: bool) -> None:
     assert (vectors.delta is not None) == plus and not vectors.matrix.requires_grad
 
 
+def test_gold_labels_are_read_in_training_alone() -> None:
+    """All, those that are drawn, or none; a word without a gold tag is followed by the network's own label."""
+    tagger = make_tagger("local_seq2seq", feed="scheduled")
+    with torch.no_grad():
+        for parameter in tagger.network.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    batch = make_batch(tagger, ["the/D Dog/V saw Paris/N today/N", "barks/V dog", "zzz/N the/D dog/N"])
+    words = tagger.lexicon.embed(batch).detach().numpy()
+    for share, training in itertools.product((0.0, 0.5, 1.0), (False, True)):
+        tagger.gold_share = share
+        tagger.network.train(training), setattr(tagger, "training", training)  # the lexicon hides no words
+        torch.manual_seed(4)
+        logits = tagger.logits(batch)
+        torch.manual_seed(4)
+        drawn = torch.rand(batch.tags.shape) < (share if training else 0.0)
+        fed = torch.where(drawn, batch.tags, -1)
+        for number, n in enumerate(batch.lengths.tolist()):
+            expected = literal.seq2seq(of_network(tagger.network), list(words[number, :n]), fed[number].tolist())
+            close(logits[number, :n], expected)
+    assert 0 < drawn.sum()
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_feed_is_saved(feed: str, tmp_path: Path) -> None:
+    tagger = make_tagger("local_seq2seq", feed=feed)
+    tagger.save(tmp_path / "m.model")
+    loaded = Tagger.load(tmp_path / "m.model").double()
+    assert loaded.sizes["feed"] == feed and loaded.network.soft == (feed == "soft")
+    assert torch.equal(loaded.logits(make_batch(loaded)), tagger.logits(make_batch(tagger)))
+    header, tensors = read_tensors(tmp_path / "m.model")
+    del header["sizes"]["feed"]  # as files were before there was a choice
+    write_tensors(tmp_path / "m.model", tensors, header)
+    assert Tagger.load(tmp_path / "m.model").network.soft is False
+
+
 @every_local
 @pytest.mark.parametrize("plus", [False, True])
 def test_saved_and_loaded(kind: str, plus: bool, tmp_path: Path) -> None:
@@ -347,6 +416,7 @@ def test_saved_and_loaded(kind: str, plus: bool, tmp_path: Path) -> None:
     tagger = make_tagger(kind, plus=plus, **more)
     tagger.save(tmp_path / "m.model")
     loaded = Tagger.load(tmp_path / "m.model").double()
+    more |= dict(feed="argmax") if kind == "local_seq2seq" else {}
     assert (type(loaded), loaded.sizes) == (type(tagger), dict(hidden=3, plus=plus, **more))
     assert torch.equal(loaded.logits(make_batch(loaded)), tagger.logits(make_batch(tagger)))
     assert torch.equal(loaded(make_batch(loaded)).argmax, tagger(make_batch(tagger)).argmax)

@@ -29,7 +29,7 @@ from word_features import Pretrained
 from word_vectors import WordVectors
 
 KINDS = {"cnn": "local_cnn", "blstm": "local_blstm", "seq2seq": "local_seq2seq"}
-SIZES = {"cnn": ("window",), "blstm": ("layers",), "seq2seq": ("layers",)}  # those that not all have
+SIZES = {"cnn": ("window",), "blstm": ("layers",), "seq2seq": ("layers", "feed")}  # those that not all have
 ANNEALINGS = ("none", "linear", "exponential")
 OBJECTIVES = ("energy", "cost_augmented", "joint")
 
@@ -41,6 +41,7 @@ class Settings:
     Attributes:
         network: cnn, blstm or seq2seq.
         hidden, layers, window, plus: its sizes, see local.py.
+        feed: what a seq2seq network reads of the label before, see networks.py.
         weight: lambda, of the token loss beside the energy.
         annealing: how lambda falls from epoch to epoch, see infnet_training.annealed.
         objective: energy, or one of margin.py.
@@ -53,6 +54,7 @@ class Settings:
     layers: int = 1
     window: int = 1
     plus: bool = False
+    feed: str = "argmax"
     weight: float = 1.0
     annealing: str = "none"
     objective: str = "energy"
@@ -104,8 +106,8 @@ def infnet(
 def make_network(tagger: Tagger, settings: Settings, otherwise: Callable[[], Sequence[WordVectors]]) -> LocalTagger:
     """A new network for a model, its weights drawn from torch's global generator.
 
-    Its words are known by the model's pretrained vectors, as they stood before fine-tuning; with `plus` they are tuned
-    anew, and there is a convolution over characters.
+    Its words are known by the model's pretrained vectors alone, as they stood before fine-tuning, whatever other
+    features the model has; with `plus` they are tuned anew, and there is a convolution over characters.
 
     Args:
         otherwise: vectors for a model that has none.

@@ -6,6 +6,10 @@ where the energy E is that of a trained model, which does not change and is eval
 the token loss, is over the words that have a gold tag. The network itself has its dropout, if any, in training; the
 energy is then that of its noisy output. The loop is that of all models (training.py): a network is what it trains,
 the one that errs least on the development corpus is kept.
+
+The energy of a training sentence is that of the model as its file has it. In particular its problex features are from
+the counts of all the training text. The model itself was trained with counts of nine tenths for each tenth; those are
+not in the file, and what a network becomes must not depend on whether the model was loaded or has just been trained.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import training
 from corpus import Batch, IntegerizedCorpus
 from decoders.infnet import Settings
 from decoders.relaxation import Relaxation, finite
-from local import IndependentTags, LocalTagger
+from local import IndependentTags, LocalSeq2Seq, LocalTagger
 from recipe import Group
 from tagger import Tagger
 
@@ -35,6 +39,12 @@ def annealed(weight: float, how: str, epoch: int) -> float:
     """
     falls = {"none": 1.0, "linear": max(0.0, 1 - 0.01 * epoch), "exponential": math.exp(-0.01 * epoch)}
     return weight * falls[how]
+
+
+def gold_share(settings: Settings, seen: int) -> float:
+    """How often a seq2seq network reads a gold label after so many training sentences: scheduled sampling with linear
+    decay (Bengio et al. 2015), from always to never."""
+    return max(0.0, 1 - seen / settings.max_steps) if settings.feed == "scheduled" else 0.0
 
 
 def token_loss(logits: Float[Tensor, "B n k"], tags: Int[Tensor, "B n"] | None) -> Float[Tensor, "B"]:
@@ -81,6 +91,9 @@ class Amortization(Tagger):
         return relaxation.energy_of(relaxation.softmax(logits)) + weight * token_loss(logits, batch.tags)
 
     def gradients(self, batch: Batch, reg: float, N: int) -> Iterator[float]:
+        for network in self.modules():
+            if isinstance(network, LocalSeq2Seq):
+                network.gold_share = gold_share(self.settings, self.seen)
         loss = self.losses(batch, self.token_weight(N)).mean() + reg / N * self.squared_norm()
         loss.backward()
         self.seen += len(batch)

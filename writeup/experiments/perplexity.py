@@ -2,14 +2,15 @@
 
     python writeup/experiments/perplexity.py [--quick] [--task NAME ...] [--model FILE] [--out FOLDER]
 
-Of a task (`ner`, `pairs`, `tw`, ...: there are NAMEsup and NAMEdev in data/) two LSTM language models
-(perplexity_lm.py) are trained on NAMEsup, one of the words, one of the gold tags. Each sentence of NAMEtest, where that
-is there, else each odd sentence of NAMEdev, then has a perplexity by both, and a search error by each way to search the
-model (perplexity_search.py): all inference networks beside it, gradient descent from random logits, mean field, beam
-search. Language models stop early, and the step of the descent is tuned, on NAMEdev, or on its even sentences.
+Of a task (`ner`, `pairs`, `tw`, ...) two LSTM language models (perplexity_lm.py) are trained on the text that the model
+was trained on, one of the words, one of the gold tags. Each sentence of another text then has a perplexity by both, and
+a search error by each way to search the model (perplexity_search.py): all inference networks beside it, gradient
+descent from random logits, mean field, beam search. Language models stop early, and the step of the descent is tuned,
+on a third text.
 
-The model and its networks are those that search.py has left in results/search/ under --out (default: writeup/):
-NAME.model and NAME.model.SETTINGS.infnet; or FILE and FILE.SETTINGS.infnet. Without --task, those of all tasks.
+The model, its networks and the three texts are those that search.py has left in results/search/models/ under --out
+(default: writeup/); without --task, those of all tasks. Or they are FILE, FILE.SETTINGS.infnet, and data/NAMEsup,
+NAMEtest and NAMEdev; where there is no NAMEtest, the odd sentences of NAMEdev and its even ones.
 
 Each result is a file in results/perplexity/, made again only where its settings, texts, model or network have changed,
 so an interrupted experiment goes on where it stopped. From them come results/perplexity.json and results/perplexity.md,
@@ -52,6 +53,7 @@ WIDTHS = (1, 4)  # of beams
 DRAWS = 10_000
 QUICK: dict[str, Any] = dict(task="ner", sentences=40, rows=400, draws=200)
 QUICK_MODEL = ["--hidden", "8", "--max_steps", "60", "--restarts", "0", "--dev"]
+LEFT = "-energy-0.model"  # behind the task's name, the model that search.py leaves
 QUICK_NETWORK = ["--decoder", "infnet", "--infnet", "blstm", "--infnet_hidden", "8", "--infnet_steps", "60"]
 
 
@@ -63,14 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for results/ and figures/ (default: writeup/)")
     args = parser.parse_args(arguments)
     out = args.out or (Path(tempfile.mkdtemp(prefix="perplexity-")) if args.quick else common.WRITEUP)
-    folder, models = out / "results" / "perplexity", out / "results" / "search"
-    corpora = folder / "quick" if args.quick else common.DATA
+    folder, models = out / "results" / "perplexity", out / "results" / "search" / "models"
     found = {}
     try:
         for name in chosen_tasks(args, models):
+            corpora, model = (common.DATA, args.model) if args.model else (models, models / f"{name}{LEFT}")
             if args.quick:
+                corpora = folder / "quick"
                 make_small(corpora, name, args.model is None)
-            model = args.model or (corpora if args.quick else models) / f"{name}.model"
+                model = args.model or corpora / f"{name}.model"
             found[name] = run_task(folder, name, corpora, model, args.quick)
     except (InputError, ImpossibleError, common.RunError) as error:
         print(f"perplexity.py: error: {error}", file=sys.stderr)
@@ -105,8 +108,7 @@ def chosen_tasks(args: argparse.Namespace, models: Path) -> list[str]:
     if args.model and len(tasks) != 1:
         raise InputError("--model needs exactly one --task, whose corpora it was trained on")
     if not tasks:
-        names = sorted(path.stem for path in models.glob("*.model"))
-        tasks = [name for name in names if (common.DATA / f"{name}sup").exists()]
+        tasks = sorted(path.name.removesuffix(LEFT) for path in models.glob(f"*{LEFT}"))
     if not tasks:
         raise InputError(f"no model in {models}: run writeup/experiments/search.py first, or say --task and --model")
     return tasks
@@ -148,14 +150,16 @@ def read_texts(task: str, folder: Path) -> Texts:
     def tagged(name: str) -> list[Sentence]:
         return [sentence for sentence in read_corpus(folder / name) if None not in sentence.tags]
 
-    train, dev = tagged(f"{task}sup"), tagged(f"{task}dev")
-    has_test = (folder / f"{task}test").exists()
-    if has_test:
+    parts = ("train", "tune") if (folder / f"{task}train").exists() else ("sup", "dev")  # search.py's, or data/'s
+    train, dev = (tagged(task + part) for part in parts)
+    if (folder / f"{task}test").exists():
         texts = Texts(train, dev, tagged(f"{task}test"), f"all of {task}test")
     else:
         texts = Texts(train, dev[::2], dev[1::2], f"the odd ones of {task}dev")
     if not all(texts[:3]):
-        raise InputError(f"{folder / task}sup, {task}dev{', ' + task + 'test' if has_test else ''}: too little text")
+        raise InputError(
+            f"{folder / task}{', '.join(parts)}, test: too little text to train on, to tune on or to measure"
+        )
     return texts
 
 

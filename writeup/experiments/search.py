@@ -1,13 +1,18 @@
-"""Ways to search the energy of a BLSTM-CRF compared, after Tu and Gimpel (2019): their Tables 1, 3 and 6, Figure 2.
+"""Ways to search the energy of a BLSTM-CRF compared, after Tu and Gimpel (2019): Tables 1 to 6, Figures 1 and 2.
 
-    python writeup/experiments/search.py [--quick] [--only TASK ...] [--out FOLDER]
+    python writeup/experiments/search.py [--quick] [--seeds N] [--jobs N] [--only NAME ...] [--out FOLDER]
 
-For each task (entities, `ner`; 400 labels, `pairs`) `tag.py` trains a BLSTM-CRF, and a local tagger and an inference
-network of each architecture; search_measure.py then measures. What is there, and was made by the same command, is not
-made again, so an interrupted experiment goes on where it stopped: models are in results/search/ under --out (default:
-writeup/), figures of a task in results/search/TASK.json; delete them to have them made anew. From these it makes
-results/search.json, results/search.md and, with matplotlib, figures/search (.svg and .png). --quick trains for a
-moment, on the first sentences, in a temporary folder.
+For each task `tag.py` trains energies (BLSTM-CRFs), local taggers and inference networks, the rows of search_rows.py,
+each once for all the tables that show it; search_measure.py then measures accuracy and energies of all ways to search,
+and last, with nothing beside it, their speed. A result is a file in results/search/ under --out (default: writeup/),
+models are in results/search/models/. What is there, and was made by the same commands, is not made again, so an
+interrupted experiment goes on where it stopped; delete results to have them made anew. From all results that are there
+it then makes results/search.json, results/search.md and, with matplotlib, figures/search and search_hidden (.svg and
+.png).
+
+--only takes tables and tasks. Tasks whose corpora are not there are left out, and it is told which. With --jobs 2 two
+runs go side by side, each on half of the cores. --quick trains for a moment, on the first sentences, in a temporary
+folder. All is trained with --compile, which makes it faster and changes results by rounding alone.
 """
 
 from __future__ import annotations
@@ -17,220 +22,283 @@ import common  # before torch
 # isort: split
 
 import argparse
+import re
+import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from search_measure import Searcher
-from tqdm import tqdm
+import runs
+import search_figures
+import search_measure
+import search_summary
+import search_tables
+from runs import Job, Result
+from search_rows import (
+    FETCHED,
+    ROWS,
+    TABLES,
+    TASKS,
+    absent,
+    architectures,
+    command_of,
+    corpora,
+    energy_of,
+    is_network,
+    row_of,
+)
 
-try:
-    import matplotlib
-except ImportError:
-    matplotlib = None
-else:
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+import eval as evaluation
+from corpus import read_corpus
+from decoders.infnet import Settings
 
-TASKS = {"ner": "entities, F1", "pairs": "400 labels, accuracy"}
-NETWORKS = ("cnn", "blstm", "seq2seq")
-GD_ITERATIONS = 50  # of gradient descent in Tables 1 and 3
-STEPS = {"ner": "60000", "pairs": "60000"}  # sentences to train on at most
-QUICK = {"steps": "60", "sentences": 40, "vectors": 400}
-# Tu and Gimpel (2019), Table 1: NER by F1, CCG supertags by accuracy, in per cent
-PAPER = {
-    "ner": dict(local_cnn=79.9, local_blstm=85.0, local_seq2seq=85.3, cnn=82.2, blstm=85.4, seq2seq=86.1,
-                gradient_descent=84.4, viterbi=87.2),
-    "pairs": dict(local_cnn=90.6, local_blstm=92.2, local_seq2seq=92.7, cnn=91.3, blstm=92.8, seq2seq=92.9,
-                  gradient_descent=89.0, viterbi=92.4),
-}  # fmt: skip
-NO_PLOTS = "no figures: matplotlib is not installed (pip install matplotlib==3.10.9, or the extra `plots`)"
+AFTER = "after"  # in what a result remembers, between its command and those of what it was made from
+QUICK = {"sentences": 40, "vectors": 400}
+HELD_OUT = 10  # where no test corpus is shipped, dev is one, and every so many-th part of sup is for tuning
+KEPT = ("accuracy", "f1", "energy", "viterbi_energy", "search_error", "relaxed_energy", "parameters", "train_seconds")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="next to no training, in a temporary folder")
-    parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 (default 1)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores")
+    names = [*TABLES, *TASKS]
+    parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="NAME", help=", ".join(names))
     parser.add_argument("--out", type=Path, help="folder for results/ and figures/ (default: writeup/)")
     args = parser.parse_args(arguments)
+    if min(args.seeds, args.jobs) < 1:
+        parser.error("--seeds and --jobs must be at least 1")
     out = args.out or (Path(tempfile.mkdtemp(prefix="search-")) if args.quick else common.WRITEUP)
-    folder = out / "results" / "search"
-    folder.mkdir(parents=True, exist_ok=True)
-    for task in args.only:
-        try:
-            run_task(folder, task, args.quick)
-        except common.RunError as error:
-            print(f"search.py: error: {error}", file=sys.stderr)
-            return 1
-    tasks = {task: found for task in TASKS if (found := common.read_json(folder / f"{task}.json"))}
-    summary = dict(quick=args.quick, tasks=tasks)
+    tables = [name for name in TABLES if name in args.only] or list(TABLES)
+    tasks = [name for name in TASKS if name in args.only] or list(TASKS)
+    experiment = Experiment(out / "results" / "search", args.quick)
+    seeds = range(1 if args.quick else args.seeds)
+    failures = experiment.run(tables, [task for task in tasks if not absent(task)], seeds, args.jobs)
+
+    summary = search_summary.summarize(experiment.existing(args.seeds), args.quick)
     path = out / "results" / "search.json"
     common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), markdown(summary))
+    common.write_text(path.with_suffix(".md"), search_tables.markdown(summary))
     print(f"in {path} and {path.with_suffix('.md')}")
-    if matplotlib is None:
-        print(NO_PLOTS)
+    if search_figures.matplotlib is None:
+        print(search_figures.NO_PLOTS)
     else:
-        draw(tasks, out / "figures")
-    return 0
+        search_figures.draw(summary, out / "figures")
+    for task in tasks:
+        if why := absent(task):
+            print(f"{task} left out: {why}")
+    for failure in failures:
+        print(f"search.py: error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
-# Running
+class Experiment:
+    """Where results are, and how they are made.
 
+    Args:
+        folder: of results; models go to a folder in it.
+    """
 
-def networks_of(quick: bool) -> tuple[str, ...]:
-    return NETWORKS[:1] if quick else NETWORKS
+    def __init__(self, folder: Path, quick: bool):
+        self.folder, self.models, self.quick = folder, folder / "models", quick
 
+    # What is to be made
 
-def commands_of(task: str, quick: bool) -> dict[str, list[str]]:
-    """The arguments of tag.py by what the run is called; a model comes before its networks."""
-    steps = QUICK["steps"] if quick else STEPS[task]
-    train = ["--max_steps", steps, "--restarts", "0"]
-    commands = {task: [f"{task}dev", "--model", "crf_blstm", *train]}
-    for name in networks_of(quick):
-        commands[f"{task}-local_{name}"] = [f"{task}dev", "--model", f"local_{name}", *train]
-        network = ["--decoder", "infnet", "--infnet", name, "--infnet_steps", steps]
-        commands[f"{task}-{name}"] = [f"{task}dev", "--model", f"{task}.model", *network]
-    return commands
+    def trained(self, task: str, row: str, seed: int) -> Job:
+        """A row of ROWS."""
+        if not is_network(row):
+            return Job(self.path(task, row, seed), command_of(task, row, "", seed, self.quick))
+        energy = self.trained(task, energy_of(row), seed)
+        command = command_of(task, row, f"{energy.path.stem}.model", seed, self.quick)
+        return Job(self.path(task, row, seed), [*command, AFTER, *energy.command])
 
+    def measured(self, what: str, task: str, energy: str, seed: int) -> Job:
+        """What search_measure.py finds of an energy."""
+        settings = [what, *map(str, (search_measure.STEPS, search_measure.COUNTS, search_measure.TUNED_ON))]
+        parts = [self.trained(task, row, seed).command for row in (energy, *self.searching(task, energy))]
+        path = self.path(task, f"{what} {energy}", seed)
+        return Job(path, [*settings, *(word for part in parts for word in (AFTER, *part))])
 
-def run_task(folder: Path, task: str, quick: bool) -> None:
-    """Train what is not there, then measure what is not there, a section at a time."""
-    path, commands = folder / f"{task}.json", commands_of(task, quick)
-    if quick:
-        for name in (f"{task}sup", f"{task}dev"):
-            lines = common.first_lines(common.DATA / name, QUICK["sentences"])
-            (folder / name).write_text("".join(lines), encoding="utf-8")
-        header, *rows = common.first_lines(common.LEXICONS / "words-50.txt", QUICK["vectors"] + 1)
-        text = "".join([f"{len(rows)} {header.split()[1]}\n", *rows])
-        (folder / "words-50.txt").write_text(text, encoding="utf-8")
-    done = common.read_json(path) or {}
-    if done.get("commands") != commands:
-        done = dict(commands=commands, machine=common.machine(torch.get_num_threads()), metrics={})
-    bar = tqdm(commands.items(), desc=task, unit=" runs")
-    for stem, command in bar:
-        if stem not in done["metrics"] or not list(folder.glob(f"{task}.model")):
-            run = common.run_tag(command, folder, stem)
-            done["metrics"][stem] = {key: run.metrics[key] for key in ("accuracy", "f1", "train_seconds", "network")}
-            common.write_json(path, done)
-    missing = [name for name in ("table3", "table6", "networks") if name not in done]
-    if missing:
-        corpus, names = common.find(f"{task}dev", folder, common.DATA), networks_of(quick)
-        files = {name: next(folder.glob(f"{task}.model.{name}*.infnet")) for name in names}
-        searcher = Searcher(folder / f"{task}.model", files, corpus, quick)
-        done["networks"] = {}
-        for name in names:
-            local = Searcher(folder / f"{task}-local_{name}.model", {}, corpus, quick).exact()
-            done["networks"][name] = dict(searcher.exact(name), local=local["quality"])
-        done["table3"] = searcher.table3(GD_ITERATIONS)
-        done["table6"] = searcher.table6("cnn")
-        done["sentences"] = len(searcher.odd.corpus)
-        common.write_json(path, done)
+    def searching(self, task: str, energy: str) -> list[str]:
+        """The networks that are measured with an energy: of the + all but the paper's are left out."""
+        own = TASKS[task].network
+        return [f"{own}+"] if energy == "energy+" else list(architectures(self.quick))
 
+    def own(self, task: str, energy: str) -> str:
+        """The network that is tailored, and that gradient descent begins from."""
+        names = self.searching(task, energy)
+        return next((name for name in names if name.startswith(TASKS[task].network)), names[0])
 
-# Tables
+    def path(self, task: str, name: str, seed: int) -> Path:
+        return self.folder / f"{task}-{re.sub('[^a-z0-9_]+', '-', name.replace('+', '_plus'))}-{seed}.json"
 
+    def file(self, task: str, row: str, seed: int) -> Path | None:
+        """Where the model of a row is, if there is one."""
+        job = self.trained(task, row, seed)
+        if not is_network(row):
+            path = self.models / f"{job.path.stem}.model"
+        else:
+            result = job.result()
+            path = self.models / result["file"] if result else None
+        return path if path and path.exists() else None
 
-def markdown(summary: Mapping[str, Any]) -> str:
-    """search.md of what is in search.json."""
-    parts = ["# Ways to search\n\nMade by `python writeup/experiments/search.py`.\n"]
-    if summary["quick"]:
-        parts.append("\nA quick run: the figures mean nothing.\n")
-    for task, found in summary["tasks"].items():
-        parts.append(f"\n## {task}: {TASKS[task]} (in %), {found['sentences']} sentences of {task}dev\n")
-        parts.append("\n### As Table 1\n\n")
-        parts.append(common.table(("way", "ours", "paper"), table1(task, found)))
-        parts.append("\nThe paper's figures are of CoNLL 2003 and of CCG supertags, and of other word vectors.\n")
-        parts.append("\n### As Table 3: sentences a second\n\n")
-        rows = [
-            [name, f"{r['at_10']:.0f}", f"{r['best']:.0f}", str(r["size"]), f"{r['best'] / viterbi_rate(found):.1f}"]
-            for name, r in found["table3"].items()
-        ]
-        parts.append(common.table(("way", "batches of 10", "best batch", "its size", "times Viterbi"), rows))
-        parts.append(f"\nGradient descent: {GD_ITERATIONS} iterations.\n\n### As Table 6\n\n")
-        header = (
-            "way",
-            "N",
-            "%",
-            "energy",
-            "search error",
-            "relaxed energy",
-            "step",
-            "lowest: %",
-            "lowest: energy",
-            "s",
+    # Making it
+
+    def run(self, tables: Iterable[str], tasks: Sequence[str], seeds: Iterable[int], jobs: int) -> list[str]:
+        """Make the results that these tables need and that are not there; what failed, a line each."""
+        rows: dict[tuple[str, str, int], None] = {}
+        measures: dict[tuple[str, str, str, int], None] = {}
+        for seed in seeds:
+            for task, table in (
+                (task, TABLES[name]) for name in tables for task in TABLES[name].tasks if task in tasks
+            ):
+                systems = table.systems(task, self.quick)
+                for row in map(row_of, systems):
+                    rows[task, energy_of(row) if is_network(row) else row, seed] = None
+                    rows[task, row, seed] = None
+                energy = energy_of(systems[-1])
+                for what in table.measured:
+                    if seed == 0 or what != "speed":
+                        measures[what, task, energy, seed] = None
+                        rows.update({(task, row, seed): None for row in self.searching(task, energy)})
+        self.make_corpora({task for task, *_ in rows})
+        self.forget_lost(rows, measures)
+
+        def stage(name: str, wanted: list[Job], make: Any, jobs: int) -> list[str]:
+            return runs.run_missing(f"search: {name}", wanted, self.quick, jobs, make) if wanted else []
+
+        failures = stage(
+            "taggers", [self.trained(*of) for of in rows if not is_network(of[1])], self.make_trained, jobs
         )
-        parts.append(common.table(header, table6(found["table6"])))
-        parts.append(
-            "\nEnergies in nats a sentence: of the discrete tagging, and of the relaxed one, which can be no lower "
-            "than Viterbi's either. Of descents the last iterate, and the tagging of lowest energy on the way; their "
-            "step is tuned on the other sentences of the corpus, but for the oracle, which chooses one for each "
-            "sentence by its gold tags.\n"
-        )
-        parts.append(f"\nMeasured on {common.describe_machine(found['machine'])}.\n")
-    return "".join(parts)
+        failures += stage("networks", [self.trained(*of) for of in rows if is_network(of[1])], self.make_trained, jobs)
+        for what, at_once in (("curves", jobs), ("speed", 1)):
+            of = [key for key in measures if key[0] == what]
+            ready = {self.measured(*key).path: key for key in of if self.ready(*key[1:])}
+            make = partial(self.make_measured, keys=ready)
+            failures += stage(what, [self.measured(*key) for key in ready.values()], make, at_once)
+        return failures
 
+    def make_corpora(self, tasks: Iterable[str]) -> None:
+        """The corpora of search_rows.corpora."""
+        self.models.mkdir(parents=True, exist_ok=True)
+        for task in tasks:
+            train, tune, test = corpora(task).values()
+            wanted = {train: "sup", tune: "dev", test: "test"}
+            texts = {name: (common.DATA / f"{task}{wanted[name]}") for name in wanted}
+            if task not in FETCHED:
+                texts[test] = common.DATA / f"{task}dev"
+            most = QUICK["sentences"] if self.quick else sys.maxsize
+            lines = {name: common.first_lines(path, most) for name, path in texts.items() if path.exists()}
+            if task not in FETCHED:
+                held_out = len(lines[train]) // HELD_OUT
+                lines[train], lines[tune] = lines[train][:-held_out], lines[train][-held_out:]
+            for name in wanted:
+                common.write_text(self.models / name, "".join(lines[name]))
+        if self.quick:
+            header, *rows = common.first_lines(common.LEXICONS / "words-50.txt", QUICK["vectors"] + 1)
+            common.write_text(self.models / "words-50.txt", "".join([f"{len(rows)} {header.split()[1]}\n", *rows]))
 
-def viterbi_rate(found: Mapping[str, Any]) -> float:
-    return found["table3"]["viterbi"]["best"]
+    def forget_lost(self, rows: Iterable[tuple[str, str, int]], measures: Iterable[tuple[str, str, str, int]]) -> None:
+        """Delete the results of models that are needed for others and are not there, to have them made again."""
+        needed = [(task, row, seed) for task, row, seed in rows if is_network(row)]
+        for what, task, energy, seed in measures:
+            if self.measured(what, task, energy, seed).result():
+                continue
+            networks = self.searching(task, energy)
+            if not self.file(task, energy, seed) or not all(self.file(task, row, seed) for row in networks):
+                for row in networks:
+                    self.trained(task, row, seed).path.unlink(missing_ok=True)
+        for task, row, seed in needed:
+            energy = self.trained(task, energy_of(row), seed)
+            if not self.trained(task, row, seed).result() and not self.file(task, energy_of(row), seed):
+                energy.path.unlink(missing_ok=True)
 
+    def ready(self, task: str, energy: str, seed: int) -> bool:
+        """Whether all that is to be measured was trained, or has been measured."""
+        rows = (energy, *self.searching(task, energy))
+        return all(self.trained(task, row, seed).result() for row in rows)
 
-def table1(task: str, found: Mapping[str, Any]) -> list[list[str]]:
-    of = {f"local_{name}": network["local"] for name, network in found["networks"].items()}
-    of.update((name, network["quality"]) for name, network in found["networks"].items())
-    at_50 = next(row for row in found["table6"]["gradient_descent"] if row["iterations"] == GD_ITERATIONS)
-    of.update(gradient_descent=at_50["quality"], viterbi=found["table6"]["viterbi"]["quality"])
-    return [[name, f"{100 * value:.1f}", f"{PAPER[task][name]:.1f}"] for name, value in of.items()]
+    def make_trained(self, job: Job, jobs: int, threads: int, work: Path) -> None:
+        """Train one row with one seed, and tag the test corpus. Of local taggers only the result is kept."""
+        own = [*job.command, AFTER]
+        command, load = own[: own.index(AFTER)], common.load()
+        run = common.run_tag([*command, "--compile", "--threads", str(threads)], self.models, job.path.stem)
+        gold = [sentence.tags for sentence in read_corpus(self.models / command[0])]
+        found = [sentence.tags for sentence in read_corpus(run.output)]
+        star = any(evaluation.STAR in tags for tags in gold)
+        correct, tokens = evaluation.correct_by_sentence(gold, found, star)
+        network = run.metrics["network"]
+        result = dict(
+            command=job.command, machine=common.machine(threads), jobs=jobs, load_before=load, load_after=common.load(),
+            metrics={name: run.metrics[name] for name in KEPT}, correct_by_sentence=correct.tolist(),
+            tokens_by_sentence=tokens.tolist(), peak_memory=run.peak_memory,
+            sizes=self.sizes(command[0].removesuffix("test")),
+        )  # fmt: skip
+        if network:
+            told = {name: value for name, value in network["infnet"].items() if name != "model"}
+            settings = Settings(**{**told, "train": tuple(told["train"])})
+            model = command[command.index("--model") + 1]
+            result.update(file=f"{model}.{settings.name}.infnet")
+            result["metrics"].update(train_seconds=network["train_seconds"], epochs=network["epochs"])
+        common.write_json(job.path, result)
+        endings = ["output", "eval", "json", "memory"]
+        endings += ["model"] if command[command.index("--model") + 1].startswith("local_") else []
+        for ending in endings:
+            (self.models / f"{job.path.stem}.{ending}").unlink(missing_ok=True)
 
+    def make_measured(
+        self, job: Job, jobs: int, threads: int, work: Path, keys: dict[Path, tuple[str, str, str, int]]
+    ) -> None:
+        """Run search_measure.py in a process of its own."""
+        what, task, energy, seed = keys[job.path]
+        networks = {row: self.file(task, row, seed) for row in self.searching(task, energy)}
+        _, tune, test = corpora(task).values()
+        report, load = work / job.path.name, common.load()
+        command = [
+            sys.executable, str(Path(search_measure.__file__)), what, str(report), "--model",
+            str(self.file(task, energy, seed)), "--tune", str(self.models / tune), "--test", str(self.models / test),
+            "--own", self.own(task, energy), "--threads", str(threads), "--network",
+            *(f"{name}={path}" for name, path in networks.items()), *(["--quick"] if self.quick else []),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["(no message)"])[-1]
+            raise common.RunError(f"search_measure.py {what} of {task} {energy}: exit status {done.returncode}: {last}")
+        common.write_json(job.path, dict(
+            command=job.command, machine=common.machine(threads), jobs=jobs, load_before=load, load_after=common.load(),
+            **common.read_json(report),
+        ))  # fmt: skip
 
-def table6(found: Mapping[str, Any]) -> list[list[str]]:
-    rows = [["gold", "", "100.0", f"{found['gold']:.2f}", *[""] * 6]]
-    for name in ("viterbi", "oracle", "gradient_descent", "infnet", "tailored", "warm_start"):
-        points = found[name] if isinstance(found[name], list) else [found[name]]
-        label = {"infnet": f"infnet ({found['network']})", "oracle": "gradient_descent, oracle"}.get(name, name)
-        rows.extend(point_row(label, point) for point in points)
-    return rows
+    # What there is
 
+    def existing(self, seeds: int) -> dict[str, Any]:
+        """By task the results that were made by the commands of today: of rows, curves and speed, by seed."""
+        found: dict[str, Any] = {}
+        for task in TASKS:
+            rows = {row: self.by_seed(seeds, lambda seed: self.trained(task, row, seed)) for row in ROWS}
+            measures = {
+                what: {
+                    energy: self.by_seed(seeds, lambda seed: self.measured(what, task, energy, seed))
+                    for energy in ("energy", "energy+")
+                }
+                for what in ("curves", "speed")
+            }
+            parts = {"rows": rows, **measures}
+            parts = {name: {of: results for of, results in part.items() if results} for name, part in parts.items()}
+            if any(parts.values()):
+                found[task] = parts
+        return found
 
-def point_row(name: str, point: Mapping[str, Any]) -> list[str]:
-    shown = [name, str(point.get("iterations", "")), f"{100 * point['quality']:.1f}"]
-    for key, scale, digits in (
-        ("energy", 1, 2), ("search_error", 1, 3), ("relaxed_energy", 1, 2), ("step", 1, 4), ("lowest_quality", 100, 1),
-        ("lowest_energy", 1, 2), ("seconds", 1, 2),
-    ):  # fmt: skip
-        value = point.get(key)
-        shown.append("" if value is None else f"{scale * value:.{digits}f}" if key != "step" else f"{value:g}")
-    return shown
+    def by_seed(self, seeds: int, job_of: Any) -> dict[int, Result]:
+        return {seed: result for seed in range(seeds) if (result := job_of(seed).result())}
 
-
-# The figure
-
-
-def draw(tasks: Mapping[str, Any], folder: Path) -> None:
-    """As Figure 2: accuracy, and search error, against time."""
-    if not tasks:
-        return
-    matplotlib.rcParams.update({"svg.hashsalt": "search", "svg.fonttype": "none", "font.size": 9})
-    figure, axes = pyplot.subplots(len(tasks), 2, figsize=(10, 3.5 * len(tasks)), layout="constrained", squeeze=False)
-    for (task, found), row in zip(tasks.items(), axes):
-        for axis, (key, scale, label) in zip(row, (("quality", 100, "%"), ("search_error", 1, "search error, nats"))):
-            for name in ("viterbi", "gradient_descent", "infnet", "tailored", "warm_start"):
-                points = found["table6"][name]
-                points = points if isinstance(points, list) else [points]
-                axis.plot([p["seconds"] for p in points], [scale * p[key] for p in points], "o-", label=name)
-                for point in points:
-                    if "iterations" in point:
-                        where = (point["seconds"], scale * point[key])
-                        axis.annotate(str(point["iterations"]), where, fontsize=7)
-            axis.set(xscale="log", xlabel="seconds", ylabel=label, title=f"{task}: {TASKS[task]}")
-        row[0].legend()
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind in ("svg", "png"):
-        figure.savefig(folder / f"search.{kind}", dpi=120, metadata={"Date": None} if kind == "svg" else None)
-    pyplot.close(figure)
+    def sizes(self, task: str) -> dict[str, int]:
+        """Sentences of each corpus."""
+        return {part: len(read_corpus(self.models / name)) for part, name in corpora(task).items()}
 
 
 if __name__ == "__main__":

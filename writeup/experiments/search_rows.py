@@ -72,6 +72,9 @@ def absent(task: str) -> str | None:
 ROWS: dict[str, list[str]] = {
     "energy": ["--model", "crf_blstm"],
     "energy+": ["--model", "crf_blstm", "--plus"],
+    "energy+ affixes": ["--model", "crf_blstm", "--plus", "--lexicon", "words-50.txt", "--affixes"],
+    "energy+ affixes, syntax-50":
+        ["--model", "crf_blstm", "--plus", "--lexicon", "words-50.txt", "--lexicon", "syntax-50.txt", "--affixes"],
     "local cnn window 2": ["--model", "local_cnn", "--window", "2"],
     "cnn window 2": ["--infnet", "cnn", "--infnet_window", "2"],
     "seq2seq scheduled": ["--infnet", "seq2seq", "--infnet_feed", "scheduled"],
@@ -208,6 +211,10 @@ TABLES = {
         lambda task, quick: ["local blstm+", "blstm+", DEEP, f"{DEEP} annealed", "viterbi+"], (),
         lambda task: [("blstm+", "local blstm+"), (f"{DEEP} annealed", "blstm+"), ("viterbi+", f"{DEEP} annealed")],
     ),
+    "tweets": Table(
+        "Tweets: BLSTM-CRF+ with more word features, Viterbi", ("tw",),
+        lambda task, quick: ["viterbi+", "energy+ affixes", "energy+ affixes, syntax-50"],
+    ),
     "table6": Table("Table 6 and Figure 2: energies", ("ner", "pairs", "tw", "dep"), all_networks, ("curves", "speed")),
     "figure1": Table("Figure 1: hidden sizes", ("ner", "pairs"), figure1),
 }  # fmt: skip
@@ -256,6 +263,7 @@ PAPER: dict[str, dict[str, dict[str, float]]] = {
         "NER": _table4("seq2seq", 90.5, 90.8, 89.8, 91.6),
         "CCG": _table4("blstm", 94.1, 94.2, 90.4, 94.3),
     },
+    "tweets": {"POS": {"viterbi+": 90.9}},
     "table5": {
         "NER": {"local blstm+": 90.3, "blstm+": 90.7, f"{DEEP} annealed": 91.1, "viterbi+": 91.6},
     },

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grader.assignment import load_assignment
 from grader.errors import UsageError
 from grader.results import ROOT
+from grader.secret import VARIABLE, secret_folder
 
 if TYPE_CHECKING:
     from grader.grade_many import Work
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 def grade_there(work: Work, submission: Path) -> dict[str, Any] | None:
     """One submission, in a Dask worker."""
-    from grader.assignment import load_assignment
     from grader.grade_many import grade_one, sandbox_of
 
     return grade_one(work, submission, load_assignment(work.assignment), sandbox_of(work))
@@ -84,7 +86,9 @@ def is_this_machine(address: str) -> bool:
 
 def slurm_array(command: Sequence[str], submissions: int, jobs: int, args: argparse.Namespace) -> str:
     """A job array: a task for each submission, and a job that makes the tables when all are done."""
-    grader = f"cd {shlex.quote(str(ROOT))} && {shlex.quote(sys.executable)} -m grader {shlex.join(command)}"
+    grader = f"{shlex.quote(sys.executable)} -m grader {shlex.join(command)}"
+    hours, minutes = divmod(longest_minutes(args), 60)
+    root, logs = shlex.quote(str(ROOT)), shlex.quote(str(Path(args.out).resolve() / "logs"))
     return f"""\
 #!/bin/bash
 # Submit by: sbatch THIS_FILE; it submits the job that makes the tables itself. Tasks that are done are passed over.
@@ -92,27 +96,32 @@ def slurm_array(command: Sequence[str], submissions: int, jobs: int, args: argpa
 #SBATCH --array=0-{submissions - 1}%{jobs}
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G
-#SBATCH --time=02:00:00
+#SBATCH --time={hours:02}:{minutes:02}:00
 #SBATCH --output=/dev/null
+cd {root} && mkdir -p {logs} || exit
 if [ "$SLURM_ARRAY_TASK_ID" = "$SLURM_ARRAY_TASK_MIN" ]; then
-  sbatch --dependency=afterany:"$SLURM_ARRAY_JOB_ID" --wrap {shlex.quote(f"{grader} --collect")}
+  sbatch --dependency=afterany:"$SLURM_ARRAY_JOB_ID" --wrap {shlex.quote(f"cd {root} && {grader} --collect")}
 fi
-{grader} --index "$SLURM_ARRAY_TASK_ID"
+{grader} --index "$SLURM_ARRAY_TASK_ID" > {logs}/"$SLURM_ARRAY_TASK_ID".log 2>&1
 """
 
 
 def k8s_job(command: Sequence[str], submissions: int, jobs: int, args: argparse.Namespace) -> str:
-    """An indexed Job; submissions and results lie in a volume that all nodes see. YAML, as JSON is."""
+    """An indexed Job; submissions, results and a secret test set lie in a volume that all nodes see, at the paths that
+    they have here. YAML, as JSON is. An index that fails is a fault of the grader, and ends no other index."""
     shell = f'exec python -m grader {shlex.join(command)} --index "$JOB_COMPLETION_INDEX"'
     folders = {str(Path(folder).resolve()) for folder in (args.folder, args.out)}
+    secret = [str(secret_folder().resolve())] if secret_folder().is_dir() else []
     resources = {"cpu": "1", "memory": "4Gi"}
     container = {
         "name": "grade",
         "image": args.image,
         "command": ["/bin/sh", "-c", shell],
+        "env": [{"name": VARIABLE, "value": folder} for folder in secret],
         "resources": {"requests": resources, "limits": resources},
         "volumeMounts": [
-            {"name": "class", "mountPath": folder, "subPath": folder.strip("/")} for folder in sorted(folders)
+            {"name": "class", "mountPath": folder, "subPath": folder.strip("/")}
+            for folder in sorted({*folders, *secret})
         ],
     }
     pod = {
@@ -129,12 +138,27 @@ def k8s_job(command: Sequence[str], submissions: int, jobs: int, args: argparse.
             "completionMode": "Indexed",
             "completions": submissions,
             "parallelism": jobs,
-            "backoffLimit": 0,
+            "backoffLimitPerIndex": 0,
             "template": {"spec": pod},
         },
     }
-    note = "# kubectl apply -f THIS_FILE; when it is done: the same command with --collect in place of --index.\n"
+    note = (
+        "# kubectl apply -f THIS_FILE (Kubernetes 1.29 or newer); when it is done, the same command with --collect\n"
+        "# in place of --index. The image has this repository as its working directory, and its requirements;\n"
+        f"# the volume claim `class` holds, at these paths: {', '.join(sorted({*folders, *secret}))}\n"
+    )
     return note + json.dumps(job, indent=2) + "\n"
+
+
+def longest_minutes(args: argparse.Namespace) -> int:
+    """What one submission can take: all of its runs to their limits, and ten minutes for the rest."""
+    assignment = load_assignment(args.assignment)
+    profile = assignment.profiles[args.profile]
+    seconds = sum(
+        min(stage.limits.wall, profile.wall) * (1 if stage.kind == "unit" else len(profile.seeds))
+        for stage in assignment.stages
+    )
+    return 10 + math.ceil(seconds / 60)
 
 
 EMITTERS = {"slurm-array": slurm_array, "k8s-job": k8s_job}

@@ -24,6 +24,7 @@ from grader.stages import leaderboard, tagging, training, unit
 from grader.stages.base import Grading, Spent, finish
 from grader.submission import Submission, sha256_of, unpack
 
+MOST_PARTNERS = 8  # that are noted
 STAGES = {"unit": unit.run, "training": training.run, "tagging": tagging.run, "leaderboard": leaderboard.run}
 
 
@@ -86,7 +87,7 @@ def new_result(
         "sandbox": {"level": sandbox.name, "probes": sandbox.probes}, "notes": [], "flags": [], "error": "",
         "submitted_at": submitted_at, "started": results.now(), "finished": None,
         "seeds": [seed + each for each in chosen.seeds], "seed": seed, "versions": results.versions(),
-        "files": {"sha256": "", "left_out": [], "missing": []},
+        "partners": [], "files": {"sha256": "", "left_out": [], "missing": []},
     }  # fmt: skip
 
 
@@ -126,8 +127,19 @@ def out_of_reach(scratch: Path) -> Path:
 
 
 def describe_layout(result: dict[str, Any], submission: Submission) -> None:
+    result["partners"] = partners(submission.folder)
     result["files"].update(left_out=list(submission.left_out[:50]), missing=list(submission.missing))
     result["notes"] += submission.notes
+
+
+def partners(folder: Path) -> list[str]:
+    """The names in partners.txt, if there is one: for the staff, and no more than the submission's word."""
+    try:
+        text = (folder / "partners.txt").read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return []
+    names = [line.strip()[:100] for line in text.splitlines() if line.strip()]
+    return names[:MOST_PARTNERS]
 
 
 def run_stages(grading: Grading, result: dict[str, Any]) -> None:

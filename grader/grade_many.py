@@ -30,7 +30,7 @@ from typing import Any
 from tqdm import tqdm
 
 from grader import results
-from grader.assignment import Assignment, load_assignment
+from grader.assignment import ASSIGNMENTS, Assignment, load_assignment
 from grader.errors import UsageError
 from grader.grade import add_assignment_arguments, add_sandbox_arguments, grade_submission, restart_key
 from grader.sandbox import Sandbox, open_sandbox, stop_all
@@ -152,7 +152,7 @@ def table(found: dict[Path, dict[str, Any] | None], assignment: Assignment) -> s
     """One row for each submission, as CSV."""
     stages = [stage.name for stage in assignment.stages]
     rows = [["submission", "score", "verdict", "points", "max_points", *stages, "entest", "endev", "sandbox",
-             "flags", "started", "finished", "sha256"]]  # fmt: skip
+             "flags", "partners", "started", "finished", "sha256"]]  # fmt: skip
     for submission, result in found.items():
         if result is None:
             rows.append([submission.name, None, "not graded", *[None] * (len(rows[0]) - 3)])
@@ -162,8 +162,8 @@ def table(found: dict[Path, dict[str, Any] | None], assignment: Assignment) -> s
         rows.append([
             submission.name, result["score"], result["verdict"], result["points"], result["max_points"],
             *(points.get(name) for name in stages), accuracy.get("entest"), accuracy.get("endev"),
-            result["sandbox"]["level"], "; ".join(result["flags"]), result["started"], result["finished"],
-            result["files"]["sha256"],
+            result["sandbox"]["level"], "; ".join(result["flags"]), "; ".join(result.get("partners", ())),
+            result["started"], result["finished"], result["files"]["sha256"],
         ])  # fmt: skip
     text = io.StringIO(newline="")
     csv.writer(text).writerows([as_cell(cell) for cell in row] for row in rows)
@@ -305,7 +305,16 @@ def run_index(work: Work, index: int, assignment: Assignment) -> int:
 def task_command(args: argparse.Namespace) -> list[str]:
     """This same command for one submission of a queue, but for the index."""
     command = ["grade-many", str(Path(args.folder).resolve()), "--out", str(Path(args.out).resolve())]
-    command += ["--assignment", args.assignment, "--profile", args.profile, "--seed", str(args.seed)]
+    path = Path(args.assignment).resolve()
+    shipped = path.parent == ASSIGNMENTS or not path.exists()  # then its bare name, which is good anywhere
+    command += [
+        "--assignment",
+        path.stem if shipped else str(path),
+        "--profile",
+        args.profile,
+        "--seed",
+        str(args.seed),
+    ]
     command += ["--sandbox", args.sandbox]
     command += ["--floor", args.floor] if args.floor else []
     return command + (["--i-trust-this-code"] if args.trust else [])

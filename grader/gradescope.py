@@ -29,7 +29,7 @@ VISIBILITY = ("after_published", "after_due_date", "hidden", "visible")
 # Parts of grader/ that no grading needs; the rest goes along, file by file, if it is Python or an assignment.
 AT_HOME = (
     "leaderboard/", "attacks/", "student/", "gradescope_files/", "data/", "strip.py", "leaks.py", "handout.py",
-    "proofs.py", "majority.py", "check.py", "outcomes.py",
+    "proofs.py", "fresh.py", "majority.py", "check.py", "outcomes.py",
 )  # fmt: skip
 
 

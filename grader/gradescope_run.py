@@ -39,7 +39,7 @@ class Metadata:
     """What the grader wants of submission_metadata.json. Times are None where Gradescope gives none.
 
     Attributes:
-        previous: earlier submissions that were graded: when, and the score.
+        previous: earlier submissions that have a score, in the order of their times: when, and the score.
     """
 
     created_at: datetime | None
@@ -53,11 +53,23 @@ class Metadata:
             return 0
         return math.ceil((self.created_at - self.due) / DAY)
 
-    def in_last_day(self) -> list[tuple[datetime, float]]:
-        """Graded submissions of the 24 hours before this one: by its own time, so that a rerun finds the same."""
+    def in_last_day(self, limit: int) -> list[tuple[datetime, float]]:
+        """Graded submissions of the 24 hours before this one: by its own time, so that a rerun finds the same.
+
+        Those that were refused have a score too, the one that stayed; Gradescope tells of the latest only that it was.
+        So the rule is applied to them again, from the first on: which of them it let through is what it was then.
+        """
         if not self.created_at:
             return []
-        return [entry for entry in self.previous if self.created_at - DAY < entry[0] < self.created_at]
+
+        def day_before(time: datetime) -> list[tuple[datetime, float]]:
+            return [entry for entry in graded if time - DAY < entry[0] < time]
+
+        graded: list[tuple[datetime, float]] = []
+        for entry in self.previous:
+            if len(day_before(entry[0])) < limit:
+                graded.append(entry)
+        return day_before(self.created_at)
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -71,8 +83,7 @@ def read_metadata(path: Path) -> Metadata:
     previous = []
     for entry in raw.get("previous_submissions") or ():
         when, score = read_time(entry.get("submission_time")), read_score(entry.get("score"))
-        extra = (entry.get("results") or {}).get("extra_data") or {}
-        if when and score is not None and not entry.get("autograder_error") and not extra.get("not_graded"):
+        if when and score is not None and not entry.get("autograder_error"):
             previous.append((when, score))
     return Metadata(
         read_time(raw.get("created_at")),
@@ -111,7 +122,7 @@ def grade_here(root: Path) -> int:
     (root / "results").mkdir(mode=0o700, exist_ok=True)
     results = root / "results" / "results.json"
     write(results, {"output": "Grading has begun; no stage is done yet.", "tests": []})
-    recent = metadata.in_last_day()
+    recent = metadata.in_last_day(config["per_day"])
     if config["per_day"] and len(recent) >= config["per_day"]:
         write(results, refusal(config["per_day"], recent))
         return 0

@@ -6,7 +6,8 @@ comes out is searched for them (leaks.py), and the package is proved before it a
 - it imports, and each function to be written raises NotImplementedError with the mark of its task;
 - its tests pass, or fail with that error and nothing else;
 - with the solutions put back all of its tests pass, and the grader gives full marks;
-- a tagger that gives every word the commonest tag gets the baseline that the assignment states.
+- a tagger that gives every word the commonest tag gets the baseline that the assignment states;
+- with --new-environment: an environment made as the students make it trains, tags, tests, checks and submits.
 
 DIR becomes the root of the package. Until all is proved it does not exist. Exit status 1: a proof failed.
 """
@@ -66,7 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full", action="store_true", help="grade the proofs by the real profile, not the quick one (hours)"
     )
-    parser.add_argument("--no-proofs", action="store_true", help="build and scan only")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--no-proofs", action="store_true", help="build and scan only")
+    what.add_argument(
+        "--new-environment",
+        action="store_true",
+        help="prove also that a student's new machine can do with it what it tells (installs packages there)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.no_proofs:
             from grader import proofs
 
-            if not proofs.prove(built, Path(scratch), profile="full" if args.full else "quick"):
+            if not proofs.prove(built, Path(scratch), "full" if args.full else "quick", args.new_environment):
                 return 1
         if out.exists():
             out.rmdir()

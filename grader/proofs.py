@@ -47,8 +47,12 @@ class Unproved(Exception):
     """A proof that failed; the message says what was found."""
 
 
-def prove(built: Built, scratch: Path, profile: str = "quick") -> bool:
-    """Run all proofs, print a line for each; return whether all hold."""
+def prove(built: Built, scratch: Path, profile: str = "quick", new_environment: bool = False) -> bool:
+    """Run all proofs, print a line for each; return whether all hold.
+
+    Args:
+        new_environment: also those of fresh.py, which install packages.
+    """
     stripped, solved = scratch / "stripped", scratch / "solved"
     shutil.copytree(built.folder, stripped)
     shutil.copytree(built.folder, solved)
@@ -64,6 +68,12 @@ def prove(built: Built, scratch: Path, profile: str = "quick") -> bool:
         ("the grader on the hand-out as it is", lambda: grading.empty(stripped)),
         ("the grader on commonest tags", grading.majority),
     ]
+    if new_environment:
+        from grader.fresh import Student
+
+        student = scratch / "student"
+        shutil.copytree(solved, student)
+        proofs += Student(student).proofs()
     good = True
     for title, proof in proofs:
         try:

@@ -40,8 +40,8 @@ assert set(SEVERITY) == set(VERDICTS)
 # What a score depends on. The rest of the package (the hand-out, the leaderboard, the attacks) may change without it.
 SCORING_FILES = ("*.py", "stages/*.py", "sandbox/*.py")
 NO_SCORING_FILES = (
-    "__main__.py", "handout.py", "strip.py", "leaks.py", "proofs.py", "majority.py", "outcomes.py", "secret.py",
-    "gradescope.py", "gradescope_run.py", "submit.py", "check.py",
+    "__main__.py", "handout.py", "strip.py", "leaks.py", "proofs.py", "fresh.py", "majority.py", "outcomes.py",
+    "secret.py", "gradescope.py", "gradescope_run.py", "submit.py", "check.py",
 )  # fmt: skip
 
 

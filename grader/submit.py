@@ -3,7 +3,8 @@
     python -m grader submit
 
 It holds all *.py of code/, partners.txt (the names of all who worked on this, one a line) and, where there is a folder
-models/, the models in it that are plain numbers (safetensors). The same files make the same bytes.
+models/, the models in it that are plain numbers (safetensors): for people to look at, no graded run sees them. The same
+files make the same bytes.
 """
 
 from __future__ import annotations

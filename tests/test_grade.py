@@ -58,6 +58,15 @@ def test_the_majority_gets_the_majoritys_score(tmp_path: Path, toy: Assignment, 
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == results.plain(result)
 
 
+def test_partners_are_noted_as_the_submission_says_them(tmp_path: Path, toy: Assignment, bare: Sandbox) -> None:
+    folder = submission(tmp_path / "mine")
+    (folder / "partners.txt").write_bytes(b"\xef\xbb\xbf A. Student \r\n\nB\xff\n" + b"x" * 999 + b"\nmore" * 999)
+    result = grade_submission(folder, toy, bare, tmp_path / "out", profile="quick")
+    assert result["partners"] == ["A. Student", "B\ufffd", "x" * 100, *["more"] * 5]
+    result = grade_submission(submission(tmp_path / "other"), toy, bare, tmp_path / "out2", profile="quick")
+    assert result["partners"] == []
+
+
 def test_graded_twice_it_gets_the_same(tmp_path: Path, toy: Assignment, bare: Sandbox) -> None:
     mine = submission(tmp_path / "mine")
     one, two = (grade_submission(mine, toy, bare, tmp_path / name, profile="quick") for name in ("a", "b"))

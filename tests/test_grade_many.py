@@ -258,11 +258,12 @@ def test_slurm_array(name: str, tmp_path: Path, toy: Assignment, capsys: pytest.
     assert "#SBATCH --array=0-2%2" in script and not (tmp_path / "out").exists()
     assert subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True).returncode == 0
     grader = script.strip().splitlines()[-1].replace(sys.executable, "echo")
-    said = subprocess.run(["bash", "-c", grader], capture_output=True, text=True, cwd=tmp_path,
-                          env={**os.environ, "SLURM_ARRAY_TASK_ID": "1"})  # fmt: skip
-    assert said.stdout.startswith(f"-m grader grade-many {tmp_path / name} --out") and said.stdout.endswith(
-        "--index 1\n"
-    )
+    (tmp_path / "out" / "logs").mkdir(parents=True)
+    environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1"}
+    assert subprocess.run(["bash", "-c", grader], cwd=tmp_path, env=environment).returncode == 0
+    said = (tmp_path / "out" / "logs" / "1.log").read_text()
+    assert said.startswith(f"-m grader grade-many {tmp_path / name} --out") and said.endswith("--index 1\n")
+    assert "#SBATCH --time=00:" in script
     assert not (tmp_path / "x").exists()
 
 
@@ -270,10 +271,29 @@ def test_kubernetes_job(tmp_path: Path, toy: Assignment, capsys: pytest.CaptureF
     a_class(tmp_path / "class", 3)
     assert main(batch(tmp_path, "--emit", "k8s-job", "--jobs", "2")) == 0
     text = capsys.readouterr().out
+    assert str(tmp_path / "class") in text.splitlines()[2]
     job = json.loads("".join(line for line in text.splitlines() if not line.startswith("#")))
-    assert (job["spec"]["completions"], job["spec"]["parallelism"], job["spec"]["backoffLimit"]) == (3, 2, 0)
+    assert (job["spec"]["completions"], job["spec"]["parallelism"], job["spec"]["backoffLimitPerIndex"]) == (3, 2, 0)
+    assert "backoffLimit" not in job["spec"], "one that fails would end all"
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert '--index "$JOB_COMPLETION_INDEX"' in container["command"][2]
+    secret = str(tmp_path / "course" / "secret")
+    assert container["env"] == [{"name": "NEURALIZATION_SECRET", "value": secret}]
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {
+        secret, str(tmp_path / "class"), str(tmp_path / "out")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name, hours", [("neuralization", "01:23"), ("neuralization-flags", "04:10")])
+def test_a_queue_is_told_a_shipped_assignment_by_its_name(
+    name: str, hours: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By whatever path it was given; and the time that its stages may take, seed for seed."""
+    (tmp_path / "a").mkdir()
+    for given in (name, str(ROOT / "grader" / "assignments" / f"{name}.toml")):
+        assert main(["grade-many", str(tmp_path), "--emit", "slurm-array", "--assignment", given]) == 0
+        script = capsys.readouterr().out
+        assert f" --assignment {name} --profile full" in script and f"#SBATCH --time={hours}:00" in script
 
 
 def test_dask(tmp_path: Path, toy: Assignment, capsys: pytest.CaptureFixture[str]) -> None:

@@ -264,16 +264,27 @@ def test_gradings_of_the_last_day_are_counted_by_the_time_of_submission(tmp_path
 
     entries = [
         previous(1), previous(23.9), previous(24.1), previous(-1), previous(2, autograder_error=True),
-        previous(3, score=None), previous(4, results={"extra_data": {"not_graded": True}}), previous(5, results=None),
+        previous(3, score=None), previous(5, results=None),
         {"submission_time": "?", "score": "1"},
     ]  # fmt: skip
-    recent = metadata(tmp_path, previous_submissions=entries).in_last_day()
+    recent = metadata(tmp_path, previous_submissions=entries).in_last_day(10)
     assert [score for _, score in recent] == [12.5] * 3
     refusal = runner.refusal(3, recent)
     assert (
         refusal["score"] == 12.5 and "at most 3" in refusal["output"] and "2026-03-02T12:06-08:00" in refusal["output"]
     )
-    assert metadata(tmp_path, created_at=None, previous_submissions=entries).in_last_day() == []
+    assert metadata(tmp_path, created_at=None, previous_submissions=entries).in_last_day(10) == []
+
+
+def test_refused_submissions_do_not_count_though_they_have_a_score(tmp_path: Path) -> None:
+    """One an hour, three a day: of 30, those let through are the first three of each 24 hours, by simulation."""
+    times = [NOON + timedelta(hours=h) for h in range(30)]
+    entries = [{"submission_time": time.isoformat(), "score": h} for h, time in enumerate(times)]
+    for hours, wanted in ((3, [0, 1, 2]), (20, [0, 1, 2]), (24.5, [1, 2, 24]), (29.5, [24, 25, 26])):
+        created = NOON + timedelta(hours=hours)
+        known = [entry for entry, time in zip(entries, times) if time < created]
+        found = metadata(tmp_path, created_at=created.isoformat(), previous_submissions=known).in_last_day(3)
+        assert [score for _, score in found] == wanted
 
 
 @pytest.mark.parametrize(
@@ -370,7 +381,7 @@ def test_a_submission_too_many_keeps_the_old_score(
     monkeypatch.setattr(runner, "ROOT", package)
     assert runner.grade_here(tmp_path) == 0
     content = json.loads((tmp_path / "results" / "results.json").read_text())
-    assert content["score"] == 8 and content["extra_data"] == {"not_graded": True}
+    assert content["score"] == 9 and content["extra_data"] == {"not_graded": True}
 
 
 def test_a_fault_of_the_grader_leaves_no_score(

@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for the package grader
 
-from grader import handout, leaks, proofs, strip  # noqa: E402
+from grader import fresh, handout, leaks, proofs, strip  # noqa: E402
 from grader.errors import GraderFault  # noqa: E402
 
 SOURCE = '''"""A module."""
@@ -420,3 +420,79 @@ def test_instructions_state_the_points_of_the_assignment() -> None:
     section = text[text.index("## 10. ") : text.index("## 11. ")]
     stated = [float(points) for points in re.findall(r"^\| [^|]+ \| (\d+) \|", section, re.MULTILINE)]
     assert stated == [stage.points for stage in load_assignment().stages]
+
+
+# A student's new machine
+
+MAKEFILE = """
+tag: .venv/ready
+\tcd code && ../.venv/bin/python tag.py endev
+check: .venv/ready
+\t@echo "  Tagging endev: accuracy 97%"; echo; echo "All is well so far."
+submit: .venv/ready
+\t@touch submission.zip; echo "submission.zip: 1 file"
+.venv/ready:
+\tmkdir -p .venv/bin && cp ../python .venv/bin/python && touch $@
+"""
+PYTHON = f"""#!/bin/sh
+case "$*" in
+  "-m pip list"*) echo torch==1; echo numpy==2 ;;
+  "-m pytest -q -m task_f") echo "3 passed in 1s" ;;
+  *) exec {sys.executable} "$@" ;;
+esac
+"""
+TAG = """
+import os, pathlib, sys
+assert sys.argv[1:] == ["endev", "--max_steps", "5000", "--eval_interval", "5000"], sys.argv
+assert "PYTHONPATH" not in os.environ and "VIRTUAL_ENV" not in os.environ
+pathlib.Path("m_endev.output").write_text("the/D dog/N\\n")
+print("accuracy       all 97.00%  known -")
+"""
+
+
+@pytest.fixture
+def student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fresh.Student:
+    """A package as small as can be, whose environment is this one."""
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv("VIRTUAL_ENV", "/somewhere/else")
+    (tmp_path / "python").write_text(PYTHON)
+    (tmp_path / "python").chmod(0o755)
+    folder = tmp_path / "package"
+    for name, text in {
+        "Makefile": MAKEFILE, "code/tag.py": TAG, "data/endev": "the/D dog/N\n",
+        "INSTRUCTIONS.md": "So:\n\n```sh\npython -m pytest -q -m task_f\n```\n",
+    }.items():  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return fresh.Student(folder)
+
+
+def test_a_new_environment_is_made_and_used(student: fresh.Student) -> None:
+    assert [proof() for _, proof in student.proofs()] == [
+        "2 packages by make, torch==1",
+        "2 tokens of endev, 97.00% right, by cd code && ../.venv/bin/python tag.py endev " + fresh.SHORT,
+        "3 passed, by python -m pytest -q -m task_f",
+        "Tagging endev: accuracy 97%",
+        "submission.zip: 1 file",
+    ]
+
+
+@pytest.mark.parametrize("step, file, old, new, says", [
+    ("environment", "Makefile", "mkdir", "exit 3; mkdir", "make .venv/ready: exit status 2"),
+    ("tag", "code/tag.py", "accuracy ", "precision", "prints no accuracy"),
+    ("tag", "code/tag.py", "dog/N", "", r"with \[1\] tokens"),
+    ("tag", "code/tag.py", "import os", "raise SystemExit(5)\nimport os", "exit status 5"),
+    ("tests", "INSTRUCTIONS.md", "pytest", "unittest", "does not say"),
+    ("tests", "INSTRUCTIONS.md", "task_f", "task_g", "exit status"),
+    ("check", "Makefile", "All is well so far", "Not yet", "Not yet"),
+    ("submit", "Makefile", '@touch submission.zip; echo "', '@echo "warning: code/a.py: f is unwritten; ', "warning:"),
+])  # fmt: skip
+def test_what_fails_on_a_new_machine_is_told(
+    student: fresh.Student, step: str, file: str, old: str, new: str, says: str
+) -> None:
+    if step != "environment":
+        student.environment()
+    path = student.folder / file
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(proofs.Unproved, match=says):
+        getattr(student, step)()

@@ -562,6 +562,60 @@ def test_students_by_a_pattern(call: Call, results: Callable[..., Path]):
     assert "error" in call("add", path, "--student-pattern", "(", status=2)
 
 
+def test_partners_are_one_row_with_one_limit_and_one_handle(call: Call, results: Callable[..., Path], tmp_path: Path):
+    """Told after some were added, undone by another file, and never by a name in clear."""
+    call("settings", "--limit", "1")
+    (
+        results(name="alice.zip", accuracy=0.9),
+        results(name="Bob.zip", number=1, accuracy=0.95),
+        results(name="carol.zip", number=2),
+    )
+    call("add", tmp_path / "graded")
+    alone = {name: call("handle", name).strip() for name in ("alice", "bob", "carol")}
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("\ufeffalice, Bob\n\n", encoding="utf-8")
+    assert "groups: 1" in call("groups", pairs)
+    pair = call("handle", "alice").strip()
+    assert call("handle", "bob").strip() == pair and pair not in alone.values()
+    assert call("handle", "carol").strip() == alone["carol"]
+    listed = call("list")
+    assert listed.count(pair) == 2 and listed.count("over the limit") == 1
+    assert not any(alone[name] in listed for name in ("alice", "bob"))
+    assert f"of {pair}" in call("add", results(name="bob.zip", number=3))
+    call("build", "--out", tmp_path / "site")
+    page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert page.count(pair) == 1 and alone["carol"] in page
+    assert all(b"alice" not in path.read_bytes().lower() for path in (tmp_path / "board").iterdir())
+    pairs.write_text("bob,alice")
+    call("groups", pairs)
+    assert call("handle", "alice").strip() == pair, "whoever is named first"
+    pairs.write_text("")
+    call("groups", pairs)
+    assert alone["alice"] in call("list")
+
+
+@pytest.mark.parametrize("text, problem", [
+    ("alice, bob\ncarol\n", "pairs.txt:2: a group has two names"),
+    ("alice, bob\ncarol, ALICE\n", "pairs.txt:2: a name is there twice"),
+    ("alice, alice\n", "pairs.txt:1: a name is there twice"),
+])  # fmt: skip
+def test_groups_that_cannot_be(call: Call, tmp_path: Path, text: str, problem: str):
+    (tmp_path / "pairs.txt").write_text(text)
+    assert problem in call("groups", tmp_path / "pairs.txt", status=2)
+    assert "no board yet" in call("list", status=2), "nothing was made"
+
+
+def test_groups_stay_once_the_board_is_closed(store: Store):
+    put(store, handle="aaaa-aaaa"), put(store, handle="bbbb-bbbb", number=1)
+    store.set_groups({"aaaa-aaaa": "cccc-cccc", "bbbb-bbbb": "cccc-cccc"})
+    store.set("deadline", (START + 1000 * HOUR).isoformat())
+    assert boards.close(store, START + 2000 * HOUR) == 1 and set(store.finals()) == {"cccc-cccc"}
+    assert [s.id for s in store.submissions("cccc-cccc")] == [1, 2] and store.submissions("aaaa-aaaa") == []
+    with pytest.raises(UsageError, match="closed"):
+        store.set_groups({})
+    assert store.group_of("aaaa-aaaa") == "cccc-cccc"
+
+
 def test_refusals_and_files_that_are_no_results_do_not_stop_the_others(
     call: Call, results: Callable[..., Path], tmp_path
 ):

@@ -257,6 +257,22 @@ def test_hostile_texts_are_shown_as_texts(staff: Any):
 
 
 @needs_serve
+def test_a_link_of_a_partner_leads_to_the_groups_pages(client: Any, database: Path):
+    """Also one that was made before the two were a group."""
+    pair = KEY.group(["bob", "alice"])
+    assert client.get(of_student(ALICE) + "/run/3").status_code == 404, "bob's"
+    with Store(database) as store:
+        store.set_groups({ALICE: pair, BOB: pair})
+    for handle in (ALICE, BOB, pair):
+        page = Page(client.get(of_student(handle) + "/").text)
+        assert page.text.count('class="own"') == 1
+        assert pair in page.data and BOB not in page.data and ALICE not in page.data
+        assert client.get(of_student(handle) + "/run/1").status_code == 200
+        assert client.get(of_student(handle) + "/run/3").status_code == 200
+        assert client.get(of_student(handle) + "/run/4").status_code == 404, "the reference's"
+
+
+@needs_serve
 def test_a_student_sees_the_own_row_marked_and_own_submissions_only(client: Any):
     base = of_student(ALICE)
     board = client.get(base + "/").text

@@ -10,7 +10,7 @@ apt-get install -y -qq bubblewrap || echo "setup: no bubblewrap; another kind of
 
 python=python3
 for candidate in python3.13 python3.12 python3.11 python3.10; do
-  command -v "$candidate" > /dev/null && python=$candidate && break
+  "$candidate" -c 'import ensurepip, venv' 2> /dev/null && python=$candidate && break  # apt's may come without
 done
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10) and "setup: Python 3.10 or newer is needed; choose a newer image")'
 

@@ -7,6 +7,7 @@ One board is for one assignment.
 A term, from first to last:
   python -m grader leaderboard settings --deadline 2026-11-30T23:59:00-05:00 --limit 5 --rule best
   python -m grader leaderboard add graded/reference/result.json --baseline reference
+  python -m grader leaderboard groups pairs.txt       who works together: one row for each line of names, alice, bob
   python -m grader leaderboard add graded/            every result.json below; again and again, nothing counts twice
   python -m grader leaderboard build --out site/      the board as a page to publish
   python -m grader leaderboard serve                  the same and a page per submission, at http://127.0.0.1:8000
@@ -55,6 +56,12 @@ A gap is flagged where endev - entest or entest - twin lies outside the 99 % int
 show the rules, or change them
 
 Without options: the rules as they are. Changes hold for the whole term, earlier runs included.""",
+    "groups": """\
+say who works together: a group is one row, has one handle and one limit
+
+FILE has a group a line, the names of its students between commas (as `add` finds them in the names of submissions).
+It takes the place of all groups told before, and holds for earlier submissions too. That is the staff's to say:
+what partners.txt says is the submission's word, by which anybody could hand in for others.""",
     "remove": "take a submission off the board; it is kept, with the reason, and still counts towards the limit",
     "restore": "put a removed submission back on the board",
     "handle": "print the handle of a student (the name as `add` finds it)",
@@ -91,6 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("remove", "restore"):
         p[name].add_argument("id", type=int, metavar="ID", help="the number of the submission (see list)")
         p[name].add_argument("--reason", required=True, metavar="TEXT", help="kept, and shown to the owner")
+    p["groups"].add_argument("file", type=Path, metavar="FILE")
     p["handle"].add_argument("student", metavar="NAME")
     p["link"].add_argument("handle", metavar="HANDLE", help="as the board shows it: k3f7-9q2m")
     p["link"].add_argument("--days", type=float, default=14, help="how long it is good for (default: 14)")

@@ -6,14 +6,14 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
 from grader.errors import UsageError
 from grader.leaderboard import board as boards
-from grader.leaderboard.handles import DIGITS, Key, private_secret
+from grader.leaderboard.handles import DIGITS, Key, normal, private_secret
 from grader.leaderboard.intake import SETS, Refused, parse_time, read_result
 from grader.leaderboard.order import RULES
 from grader.leaderboard.render import percent, static_pages, when
@@ -63,7 +63,7 @@ def add(folder: Path, args: argparse.Namespace) -> int:
                 handle = args.baseline or key.handle(student)
                 number, new = store.add(result, handle, args.baseline is not None, submitted or result.submitted)
                 what = "new" if new else "already there"
-                print(f"{path}: submission {number} of {handle}: {what}")
+                print(f"{path}: submission {number} of {store.group_of(handle)}: {what}")
             except Refused as reason:
                 what = "refused"
                 print(f"{path}: refused: {reason}", file=sys.stderr)
@@ -122,6 +122,37 @@ def settings(folder: Path, args: argparse.Namespace) -> int:
     return 0
 
 
+def groups(folder: Path, args: argparse.Namespace) -> int:
+    told = read_groups(args.file)
+    with opened(folder, make=True) as (store, key):
+        store.set_groups({key.handle(name): key.group(names) for names in told for name in names})
+    print(f"groups: {len(told)}")
+    return 0
+
+
+def read_groups(path: Path) -> Sequence[Sequence[str]]:
+    """The names of each line, between commas.
+
+    Raises:
+        UsageError: the file cannot be read, a line has fewer than two names, or a name is there twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or 'no UTF-8 text'}") from None
+    told, seen = [], set()
+    for number, line in enumerate(lines, start=1):
+        names = [name.strip() for name in line.split(",") if name.strip()]
+        twice = {normal(name) for name in names} & seen or len({normal(name) for name in names}) < len(names)
+        if twice or len(names) == 1:
+            raise UsageError(
+                f"{path}:{number}: " + ("a name is there twice" if twice else "a group has two names or more")
+            )
+        seen.update(map(normal, names))
+        told += [names] if names else []
+    return told
+
+
 def remove(folder: Path, args: argparse.Namespace) -> int:
     return decide(folder, args, "remove")
 
@@ -164,8 +195,8 @@ def list(folder: Path, args: argparse.Namespace) -> int:  # noqa: A001  named af
 
 
 def handle(folder: Path, args: argparse.Namespace) -> int:
-    with opened(folder, make=True) as (_, key):
-        print(key.handle(args.student))
+    with opened(folder, make=True) as (store, key):
+        print(store.group_of(key.handle(args.student)))
     return 0
 
 

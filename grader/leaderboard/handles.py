@@ -15,6 +15,7 @@ import os
 import secrets
 import tempfile
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from grader.errors import UsageError
@@ -70,6 +71,10 @@ def sign(key: bytes, *parts: str) -> bytes:
     return hmac.digest(key, "\0".join(parts).encode("utf-8", "surrogatepass"), "sha256")
 
 
+def normal(student: str) -> str:
+    return unicodedata.normalize("NFC", student.strip().casefold())
+
+
 class Key:
     """The staff's key, and what is made by it."""
 
@@ -79,7 +84,13 @@ class Key:
 
     def handle(self, student: str) -> str:
         """The handle of a student; case, blanks around and the form of accents do not matter."""
-        name = unicodedata.normalize("NFC", student.strip().casefold())
+        return self._handle(normal(student))
+
+    def group(self, students: Iterable[str]) -> str:
+        """The handle of a group of students; their order does not matter."""
+        return self._handle("\n".join(sorted(map(normal, students))))
+
+    def _handle(self, name: str) -> str:
         number = int.from_bytes(sign(self._handles, name)[:5], "big")
         digits = "".join(DIGITS[number >> shift & 31] for shift in range(35, -1, -5))
         return f"{digits[:4]}-{digits[4:]}"

@@ -16,6 +16,7 @@ import base64
 import hmac
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def make_app(database: Path, key: Key, token: bytes, url: str | None = None, clo
             def with_store(link: str | None = None, **values: Any) -> str:
                 who = visitor(link)
                 with Store(database) as store:
-                    return view(store, who, **values)
+                    own = who.handle and store.group_of(who.handle)
+                    return view(store, replace(who, handle=own), **values)
 
             for prefix in prefixes:
                 app.add_url_rule(prefix + path, f"{prefix}{path}", with_store, methods=["GET"])

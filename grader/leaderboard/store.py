@@ -7,11 +7,13 @@
     scores        result, name: one row a set: accuracies, interval, correct tokens of each sentence
     events        submission, action (remove, restore), reason, at: nothing is ever deleted
     finals        handle, submission, at: what the private board scores, chosen once after the deadline
+    pairs         member, handle: whose submissions stand under the handle of a group
 
 A submission is a handle, the hash of its files and the time of submission; a result is a submission and the grader's
 restart key. So the same result added twice is one row, and a regrade by another grader is another result of the same
 submission, of which the newest stands. A submission whose time nobody told is the one of the same files that is
-there, or else one of the time at which its grading started.
+there, or else one of the time at which its grading started. It keeps the handle of who handed it in; what is read from
+the store has the group's in its place, where there is a group, so that partners may be told at any time.
 
 SQLite writes ahead (WAL) and syncs at each commit: a process killed at any moment leaves all of a transaction or
 nothing of it, and readers never wait. WAL needs a local disk, not a network's.
@@ -36,7 +38,7 @@ from grader.errors import UsageError
 from grader.leaderboard.intake import CLASSES, Refused, Result
 from grader.leaderboard.intervals import Interval, accuracy_interval
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x4E4C4252  # "NLBR", so that no other program's file is taken for a board
 SCHEMA = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -51,8 +53,11 @@ CREATE TABLE scores (result INTEGER NOT NULL REFERENCES results, name TEXT NOT N
 CREATE TABLE events (id INTEGER PRIMARY KEY, submission INTEGER NOT NULL REFERENCES submissions, action TEXT NOT NULL,
     reason TEXT NOT NULL, at TEXT NOT NULL);
 CREATE TABLE finals (handle TEXT PRIMARY KEY, submission INTEGER NOT NULL REFERENCES submissions, at TEXT NOT NULL);
+CREATE TABLE pairs (member TEXT PRIMARY KEY, handle TEXT NOT NULL);
 CREATE INDEX events_of ON events (submission);
 """
+
+WHOSE = "COALESCE((SELECT p.handle FROM pairs p WHERE p.member = s.handle), s.handle)"  # of submission s
 
 
 @dataclass(frozen=True)
@@ -198,9 +203,9 @@ class Store:
 
     def submissions(self, handle: str | None = None) -> list[Submission]:
         """All submissions, or one handle's, by number."""
-        where, values = ("WHERE s.handle = ?", (handle,)) if handle is not None else ("", ())
+        where, values = (f"WHERE {WHOSE} = ?", (handle,)) if handle is not None else ("", ())
         rows = self._db.execute(
-            f"""SELECT s.id, s.handle, s.baseline, s.submitted, r.id, r.finished, r.verdict,
+            f"""SELECT s.id, {WHOSE}, s.baseline, s.submitted, r.id, r.finished, r.verdict,
                 (SELECT CASE action WHEN 'remove' THEN reason END FROM events WHERE submission = s.id
                  ORDER BY id DESC LIMIT 1)
             FROM submissions s JOIN results r ON r.id = (SELECT id FROM results WHERE submission = s.id
@@ -216,7 +221,7 @@ class Store:
         }  # fmt: skip
         query = "SELECT result, name, accuracy, known, seen, novel, low, high FROM scores"
         if handle is not None:
-            query += " JOIN results r ON r.id = result JOIN submissions s ON s.id = r.submission WHERE s.handle = ?"
+            query += f" JOIN results r ON r.id = result JOIN submissions s ON s.id = r.submission WHERE {WHOSE} = ?"
         for result, name, *accuracies, low, high in self._db.execute(query, values):
             if result in found:
                 found[result].scores[name] = Scored(dict(zip(CLASSES, accuracies)), Interval(low, high))
@@ -252,6 +257,23 @@ class Store:
             (action, reason, datetime.fromisoformat(at))
             for action, reason, at in self._db.execute(query, (submission,))
         ]
+
+    def group_of(self, handle: str) -> str:
+        """The handle that stands for this one on the board: its group's, else itself."""
+        row = self._db.execute("SELECT handle FROM pairs WHERE member = ?", (handle,)).fetchone()
+        return row[0] if row else handle
+
+    def set_groups(self, groups: dict[str, str]) -> None:
+        """Members' handles to groups' handles, in place of all groups that were told before.
+
+        Raises:
+            UsageError: the board is closed; what the private board scores was chosen for the groups as they were.
+        """
+        with self.transaction():
+            if self.setting("closed") is not None:
+                raise UsageError("the board is closed: its groups stay as they are")
+            self._db.execute("DELETE FROM pairs")
+            self._db.executemany("INSERT INTO pairs VALUES (?, ?)", groups.items())
 
     def choose_finals(self, chosen: dict[str, int], now: datetime) -> int:
         """Fix the submission that the private board scores, of each handle that has none yet; how many those were."""

@@ -1,15 +1,21 @@
-"""What the grader's sandbox costs, and what two jobs gain: `python writeup/experiments/grader_speed.py [--quick]`.
+"""What the grader costs and promises, measured: `python writeup/experiments/grader_speed.py [PART ...] [--quick]`.
 
-- start-up: a Python that does nothing, bare and at each level of the sandbox that this machine has, in turn; medians.
-- batch: 20 tiny submissions by grade-many, with one job and with two; beside them the same programs bare, one after
-  another and two at a time. How much of the gain of the bare ones the grader keeps is the figure.
+- sandbox: a Python that does nothing, bare and at each level of the sandbox that this machine has, in turn, medians;
+  and 20 tiny submissions by grade-many, with one job and with two, beside the same programs bare, one after another
+  and two at a time. How much of the gain of the bare ones the grader keeps is the figure. Where nothing else runs.
+- gradescope: the reference with the hand-out's files, handed in by `submit`, graded by the contents of autograder.zip
+  in a folder like Gradescope's. Seconds, seconds of computing and memory, stage by stage; some minutes.
+- flags: the same submission by the assignment of the original command line; some minutes.
+- kills: a batch of 200, killed by kill -9 at 100 random moments (tests/test_grade_many.py); some minutes.
 
-Writes results/grader.json and grader.md under --out (default: writeup/). Run it where nothing else runs.
+Without PART it is sandbox. Writes its parts of results/grader.json, and grader.md, under --out (default: writeup/).
 """
 
 from __future__ import annotations
 
 import common
+import grader_reference as reference
+from grader_reference import measured
 
 # isort: split
 
@@ -40,25 +46,39 @@ MOST_START_UP, LEAST_KEPT = 0.050, 0.85
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few runs, in a temporary folder")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (sandbox)")
+    parser.add_argument("--quick", action="store_true", help="few runs and small ones, in a temporary folder")
     parser.add_argument("--out", type=Path, help="folder for results/ (default: writeup/)")
     args = parser.parse_args(arguments)
+    for name in set(args.parts) - set(PARTS):
+        parser.error(f"there is no part {name!r}")
     out = args.out or (Path(tempfile.mkdtemp(prefix="grader-")) if args.quick else common.WRITEUP)
+    path = out / "results" / "grader.json"
+    for name in args.parts or ["sandbox"]:
+        found: dict[str, Any] = dict(machine=common.machine(1), load_before=common.load(), quick=args.quick)
+        with tempfile.TemporaryDirectory() as folder:
+            found.update(PARTS[name](Path(folder), args.quick))
+        found["load_after"] = common.load()
+        result = {**(common.read_json(path) or {}), name: found}
+        common.write_json(path, result)
+        common.write_text(path.with_suffix(".md"), markdown(result))
+        print(PAGES[name](found))
+    return 0
+
+
+# sandbox
+
+
+def sandbox(folder: Path, quick: bool) -> dict[str, Any]:
     sandboxes, refused = [], {}
     for level in LEVELS:
         try:
             sandboxes.append(open_sandbox(level))
         except GraderFault as fault:
             refused[level] = fault.message
-    result: dict[str, Any] = dict(machine=common.machine(1), load_before=common.load(), quick=args.quick)
-    result["start_up"] = start_up(sandboxes, 3 if args.quick else 50)
-    result["batch"] = batch(sandboxes[0].name, 4 if args.quick else SUBMISSIONS) if sandboxes else None
-    result.update(load_after=common.load(), refused=refused)
-    path = out / "results" / "grader.json"
-    common.write_json(path, result)
-    common.write_text(path.with_suffix(".md"), markdown(result))
-    print(markdown(result))
-    return 0
+    found: dict[str, Any] = dict(start_up=start_up(sandboxes, 3 if quick else 50))
+    found["batch"] = batch(folder, sandboxes[0].name, 4 if quick else SUBMISSIONS) if sandboxes else None
+    return dict(found, refused=refused)
 
 
 def start_up(sandboxes: Sequence[Sandbox], runs: int) -> dict[str, float]:
@@ -84,20 +104,18 @@ def start_up(sandboxes: Sequence[Sandbox], runs: int) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def batch(level: str, submissions: int) -> dict[str, Any]:
+def batch(folder: Path, level: str, submissions: int) -> dict[str, Any]:
     """Seconds of a class with one job and with two, graded and bare."""
     before = os.environ.get(VARIABLE)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        make_class(folder, submissions)
-        os.environ[VARIABLE] = str(folder / "secret")
-        try:
-            found = {
-                "graded": {str(jobs): timed(lambda: grade_class(folder, level, jobs)) for jobs in (1, 2)},  # noqa: B023
-                "bare": {str(jobs): timed(lambda: run_class(folder, jobs)) for jobs in (1, 2)},  # noqa: B023
-            }
-        finally:
-            os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before})
+    make_class(folder, submissions)
+    os.environ[VARIABLE] = str(folder / "secret")
+    try:
+        found = {
+            "graded": {str(jobs): timed(lambda: grade_class(folder, level, jobs)) for jobs in (1, 2)},  # noqa: B023
+            "bare": {str(jobs): timed(lambda: run_class(folder, jobs)) for jobs in (1, 2)},  # noqa: B023
+        }
+    finally:
+        os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before})
     gains = {how: of["1"] / of["2"] for how, of in found.items()}
     return dict(level=level, submissions=submissions, seconds=found, gains=gains, kept=gains["graded"] / gains["bare"])
 
@@ -147,30 +165,38 @@ def timed(action: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
+# The page
+
+
 def markdown(result: dict[str, Any]) -> str:
-    start, batch = result["start_up"], result["batch"]
-    parts = [
-        "# The grader\n\nMade by `python writeup/experiments/grader_speed.py`.\n\n"
-        f"Measured on {common.describe_machine(result['machine'])}; load average {result['load_before']} before, "
-        f"{result['load_after']} after.{' A quick run: the figures mean nothing.' if result['quick'] else ''}\n\n",
-        "| sandbox | start of a process, ms | above the bare one, ms | at most 50 ms above |\n",
-        "| --- | ---: | ---: | --- |\n",
-    ]
+    pages = [PAGES[name](result[name]) for name in PARTS if name in result]
+    return "\n".join(["# The grader\n\nMade by `python writeup/experiments/grader_speed.py`.\n", *pages])
+
+
+def sandbox_page(found: dict[str, Any]) -> str:
+    start, batch = found["start_up"], found["batch"]
+    rows = []
     for name, seconds in start.items():
         above = seconds - start["bare"]
         verdict = "" if name == "bare" else "met" if above <= MOST_START_UP else "missed"
-        parts.append(f"| {name} | {1000 * seconds:.0f} | {1000 * above:.0f} | {verdict} |\n")
-    parts += [f"\nLevel {level} is not to be had here: {why}\n" for level, why in result["refused"].items()]
+        rows.append([name, f"{1000 * seconds:.0f}", f"{1000 * above:.0f}", verdict])
+    header = ["sandbox", "start of a process, ms", "above the bare one, ms", "at most 50 ms above"]
+    parts = ["## The sandbox\n\n", measured(found), common.table(header, rows)]
+    parts += [f"\nLevel {level} is not to be had here: {why}\n" for level, why in found["refused"].items()]
     if batch:
-        parts.append(
-            f"\nA batch of {batch['submissions']} tiny submissions at level {batch['level']}:\n\n"
-            "| | one job, s | two jobs, s | gain |\n| --- | ---: | ---: | ---: |\n"
-        )
-        for how, of in batch["seconds"].items():
-            parts.append(f"| {how} | {of['1']:.1f} | {of['2']:.1f} | {batch['gains'][how]:.2f} |\n")
+        parts.append(f"\nA batch of {batch['submissions']} tiny submissions at level {batch['level']}:\n\n")
+        rows = [
+            [how, f"{of['1']:.1f}", f"{of['2']:.1f}", f"{batch['gains'][how]:.2f}"]
+            for how, of in batch["seconds"].items()
+        ]
+        parts.append(common.table(["", "one job, s", "two jobs, s", "gain"], rows))
         met = "met" if batch["kept"] >= LEAST_KEPT else "missed"
         parts.append(f"\nThe grader keeps {batch['kept']:.2f} of the gain (at least {LEAST_KEPT}: {met}).\n")
     return "".join(parts)
+
+
+PARTS = {"sandbox": sandbox, **reference.PARTS}
+PAGES = {"sandbox": sandbox_page, **reference.PAGES}
 
 
 if __name__ == "__main__":

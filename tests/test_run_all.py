@@ -76,7 +76,7 @@ def test_an_estimate_is_of_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
 def test_runs_that_are_there_are_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "RESULTS", tmp_path)
     of = {script.name: script.runs for script in SCRIPTS if script.runs}
-    assert set(of) == {"main_line", "artificial", "models", "language_model", "answers", "closer"}
+    assert set(of) == {"main_line", "artificial", "models", "language_model", "answers", "closer", "search"}
     for runs in of.values():
         wanted = list(runs())
         assert wanted and not any(done for _, done in wanted)

@@ -30,6 +30,7 @@ import closer
 import language_model
 import main_line
 import models
+import search
 
 HERE = Path(__file__).resolve().parent
 RESULTS = common.WRITEUP / "results"
@@ -81,6 +82,16 @@ def of_language_model() -> Iterator[tuple[str, bool]]:
         yield name, language_model.existing(RESULTS / "language_model", name, False) is not None
 
 
+def of_search() -> Iterator[tuple[str, bool]]:
+    experiment = search.Experiment(RESULTS / "search", quick=False)
+    here = [task for task in search.TASKS if not search.absent(task)]
+    rows, measures = experiment.needed(search.TABLES, here, [0])
+    for task, row, seed in rows:
+        yield f"{task} {row}", experiment.trained(task, row, seed).result() is not None
+    for what, task, energy, seed in measures:
+        yield f"{what} {task} {energy}", experiment.measured(what, task, energy, seed).result() is not None
+
+
 def of_rows(module: Any, name: str) -> Iterator[tuple[str, bool]]:
     """answers.py and closer.py."""
     for row in module.ROWS:
@@ -96,8 +107,8 @@ SCRIPTS = (
     Script("language_model", of_language_model, 300.0),
     Script("answers", lambda: of_rows(answers, "answers"), 45.0, ("--jobs", "2"), jobs=2),
     Script("closer", lambda: of_rows(closer, "closer"), 45.0, ("--jobs", "2"), jobs=2),
-    Script("search", None, None),
-    Script("perplexity", None, None),
+    Script("search", of_search, 90.0, ("--jobs", "2"), jobs=2),
+    Script("perplexity", None, 540.0),
     Script("speed", None, 420.0, resumes=False),
     Script("grader_speed", None, 60.0, resumes=False),
     Script("pictures", None, 15.0),

@@ -146,10 +146,10 @@ class Experiment:
             path = self.models / result["file"] if result else None
         return path if path and path.exists() else None
 
-    # Making it
-
-    def run(self, tables: Iterable[str], tasks: Sequence[str], seeds: Iterable[int], jobs: int) -> list[str]:
-        """Make the results that these tables need and that are not there; what failed, a line each."""
+    def needed(
+        self, tables: Iterable[str], tasks: Sequence[str], seeds: Iterable[int]
+    ) -> tuple[dict[tuple[str, str, int], None], dict[tuple[str, str, str, int], None]]:
+        """What these tables need, in order: arguments of `trained` and of `measured`."""
         rows: dict[tuple[str, str, int], None] = {}
         measures: dict[tuple[str, str, str, int], None] = {}
         for seed in seeds:
@@ -165,6 +165,13 @@ class Experiment:
                     if seed == 0 or what != "speed":
                         measures[what, task, energy, seed] = None
                         rows.update({(task, row, seed): None for row in self.searching(task, energy)})
+        return rows, measures
+
+    # Making it
+
+    def run(self, tables: Iterable[str], tasks: Sequence[str], seeds: Iterable[int], jobs: int) -> list[str]:
+        """Make the results that these tables need and that are not there; what failed, a line each."""
+        rows, measures = self.needed(tables, tasks, seeds)
         self.make_corpora({task for task, *_ in rows})
         self.forget_lost(rows, measures)
 

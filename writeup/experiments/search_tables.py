@@ -20,6 +20,7 @@ from search_rows import (
     STEPS,
     TABLES,
     TASKS,
+    hidden_of,
     row_of,
     with_hidden,
 )  # fmt: skip
@@ -261,7 +262,7 @@ def hidden_table(name: str, task: str, found: Mapping[str, Any]) -> str:
         systems.get(with_hidden(task, network, hidden))
         for network in NETWORKS
         for hidden in HIDDEN
-        if hidden != TASKS[task].hidden
+        if hidden != hidden_of(task, network)
     ):
         return ""
     for network in NETWORKS:

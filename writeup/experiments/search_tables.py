@@ -76,7 +76,7 @@ def table_parts(name: str, summary: Summary) -> Iterator[str]:
         body = PARTS.get(name, quality_table)(name, task, found) if found else ""
         if body:
             yield "" if shown else f"\n## {title}\n"
-            yield f"\n### {task}: {TASKS[task].title}\n\n{body}"
+            yield f"\n### {title.split(':')[0]}, {task}: {TASKS[task].title}\n\n{body}"
             shown = True
 
 
@@ -150,8 +150,9 @@ def difference_table(task: str, found: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     text = common.table(("network", "minus gradient descent, points", "95 % interval", "p"), rows)
     return (
-        f"\n{text}\nGradient descent from a random start with {GD_ITERATIONS} iterations, its step tuned. Paired "
-        "bootstrap over sentences, 10,000 draws (`eval.paired_bootstrap`), seed 0; p is two-sided.\n"
+        f"\n### Table 1, {task}: networks less gradient descent\n\n{text}\n"
+        f"Gradient descent from a random start with {GD_ITERATIONS} iterations, its step tuned. Paired bootstrap over "
+        "sentences, 10,000 draws (`eval.paired_bootstrap`), seed 0; p is two-sided.\n"
     )
 
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from test_experiments import no_run, numbers, run_script, tables  # puts the experiments' folder on the path
 
@@ -19,8 +20,11 @@ import search
 import search_figures
 import search_rows
 import search_tables
+import search_velocity
 
 import plan as plans
+from chain import LinearChain
+from decoders import gradient_descent as descents
 from learn_infnet import check, settings_of
 from options import parser
 from tagger import tagger_class
@@ -91,6 +95,25 @@ def test_a_result_remembers_what_it_was_made_from(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(search_rows.ROWS, "energy", ["--model", "crf_blstm", "--hidden", "7"])
     same = [old.command == new.command for old, new in zip(before, made())]
     assert same == [True, False, False, True]
+
+
+def test_descent_with_its_velocity_cleared_or_carried():
+    """Cleared it is the decoder's, from the same starts; carried, only the first batch goes the same way."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(3, 4, 5), (2, 6, 5)]
+    chains = [
+        LinearChain(*(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in
+                      ((B, k), (B, n, k), (k, k), (B, k))), torch.full((B,), n))
+        for B, n, k in shapes
+    ]  # fmt: skip
+    found = search_velocity.descend(chains, 0.7, False, [1, 3])
+    random = torch.Generator().manual_seed(0)
+    for place, (chain, shape) in enumerate(zip(chains, shapes)):
+        descent = descents.descend(chain, search_velocity.start(*shape, random), 3, 0.7)
+        assert torch.equal(found[3][place], descent.last.tags)
+    carried = search_velocity.descend(chains, 0.7, True, [1, 3])
+    assert torch.equal(carried[1][0], found[1][0]) and torch.equal(carried[3][0], found[3][0])
+    assert not torch.equal(carried[1][1], found[1][1])
 
 
 def test_corpora(tmp_path: Path):

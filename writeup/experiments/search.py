@@ -182,7 +182,7 @@ class Experiment:
             "taggers", [self.trained(*of) for of in rows if not is_network(of[1])], self.make_trained, jobs
         )
         failures += stage("networks", [self.trained(*of) for of in rows if is_network(of[1])], self.make_trained, jobs)
-        for what, at_once in (("curves", jobs), ("speed", 1)):
+        for what, at_once in (("curves", jobs), ("velocity", jobs), ("speed", 1)):
             of = [key for key in measures if key[0] == what]
             ready = {self.measured(*key).path: key for key in of if self.ready(*key[1:])}
             make = partial(self.make_measured, keys=ready)
@@ -283,7 +283,7 @@ class Experiment:
     # What there is
 
     def existing(self, seeds: int) -> dict[str, Any]:
-        """By task the results that were made by the commands of today: of rows, curves and speed, by seed."""
+        """By task the results that were made by the commands of today: of rows and of what is measured, by seed."""
         found: dict[str, Any] = {}
         for task in TASKS:
             rows = {row: self.by_seed(seeds, lambda seed: self.trained(task, row, seed)) for row in ROWS}
@@ -292,7 +292,7 @@ class Experiment:
                     energy: self.by_seed(seeds, lambda seed: self.measured(what, task, energy, seed))
                     for energy in ("energy", "energy+")
                 }
-                for what in ("curves", "speed")
+                for what in ("curves", "velocity", "speed")
             }
             parts = {"rows": rows, **measures}
             parts = {name: {of: results for of, results in part.items() if results} for name, part in parts.items()}

@@ -313,7 +313,7 @@ def spaced(sentences: list[Sentence], most: int) -> list[Sentence]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("curves", "speed"))
+    parser.add_argument("what", choices=("curves", "speed", "velocity"))
     parser.add_argument("result", type=Path)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--tune", type=Path, required=True)
@@ -328,7 +328,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     networks = {name: Path(file) for name, _, file in (text.partition("=") for text in args.network)}
     searcher = Searcher(args.model, networks, args.tune, args.test, args.quick)
-    common.write_json(args.result, getattr(searcher, args.what)(args.own))
+    if args.what == "velocity":
+        import search_velocity  # which imports this file
+
+        found = search_velocity.measure(searcher, args.quick)
+    else:
+        found = getattr(searcher, args.what)(args.own)
+    common.write_json(args.result, found)
     return 0
 
 

@@ -221,6 +221,10 @@ TABLES = {
         lambda task, quick: ["viterbi+", "energy+ affixes", "energy+ affixes, syntax-50"],
     ),
     "table6": Table("Table 6 and Figure 2: energies", ("ner", "pairs", "tw", "dep"), all_networks, ("curves", "speed")),
+    "velocity": Table(
+        "Velocity: gradient descent that carries it from batch to batch", ("pairs",),
+        lambda task, quick: ["gradient_descent", "viterbi"], ("velocity",),
+    ),
     "figure1": Table("Figure 1: hidden sizes", ("ner", "pairs"), figure1),
 }  # fmt: skip
 

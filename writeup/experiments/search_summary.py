@@ -48,6 +48,7 @@ def of_task(parts: Mapping[str, Any]) -> dict[str, Any]:
         sizes=sizes[0] if sizes else {},
         systems=systems,
         curves={energy: mean_curves(seeds) for energy, seeds in curves.items()},
+        velocity={energy: seeds[0] for energy, seeds in parts["velocity"].items() if 0 in seeds},
         speed={energy: without_history(seeds[0]) for energy, seeds in speed.items() if 0 in seeds},
         differences=differences(curves["energy"][0]) if 0 in curves.get("energy", {}) else [],
     )

@@ -1,4 +1,4 @@
-"""Gradient descent whose velocity is not cleared between batches, as the code of Tu and Gimpel (2019) has it, beside ours.
+"""Gradient descent whose velocity is not cleared between batches, as in the code of Tu and Gimpel (2019), beside ours.
 
 Their descent works on batches of ten sentences in the order of the corpus, from fresh random logits, but with the
 velocity in which the batch before ended. Here both ways run from the same random starts; steps are tuned for each

@@ -36,6 +36,7 @@ import search_figures
 import search_measure
 import search_summary
 import search_tables
+import search_velocity
 from runs import Job, Result
 from search_rows import (
     FETCHED,
@@ -118,7 +119,8 @@ class Experiment:
 
     def measured(self, what: str, task: str, energy: str, seed: int) -> Job:
         """What search_measure.py finds of an energy."""
-        settings = [what, *map(str, (search_measure.STEPS, search_measure.COUNTS, search_measure.TUNED_ON))]
+        of = search_velocity if what == "velocity" else search_measure
+        settings = [what, *map(str, (of.STEPS, of.COUNTS, of.TUNED_ON))]
         parts = [self.trained(task, row, seed).command for row in (energy, *self.searching(task, energy))]
         path = self.path(task, f"{what} {energy}", seed)
         return Job(path, [*settings, *(word for part in parts for word in (AFTER, *part))])

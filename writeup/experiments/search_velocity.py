@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from search_measure import TUNED_ON, Part, Point, Searcher, spaced
+from search_measure import Part, Point, Searcher, spaced
 from torch import Tensor
 
 from chain import LinearChain
@@ -25,29 +25,26 @@ from decoders.gradient_descent import START, Settings
 from decoders.relaxation import Relaxation, finite
 
 BATCH = 10
-COUNTS = (10, 20, 30, 40, 50, 100)
+COUNTS = (10, 20, 30, 40, 50)
 QUICK_COUNTS = (2, 4)
+STEPS = (3.0, 10.0, 30.0, 100.0)
+TUNED_ON = 100  # sentences of the tuning corpus at most
 
 
 def measure(searcher: Searcher, quick: bool) -> dict[str, Any]:
     """Of both ways a point for each number of iterations."""
-    counts, steps = QUICK_COUNTS if quick else COUNTS, searcher.steps["gradient_descent"]
+    counts, steps = (QUICK_COUNTS, STEPS[:1]) if quick else (COUNTS, STEPS)
     tune, test = (
-        in_order(searcher, sentences)
-        for sentences in (
-            spaced(searcher.tune_sentences, TUNED_ON["gradient_descent"]), searcher.test_sentences,
-        )
-    )  # fmt: skip
-    found: dict[str, Any] = {}
-    for way, carried in (("cleared", False), ("carried", True)):
-        on_tune, on_test = (
-            {step: descend(part.chains, step, carried, counts) for step in steps} for part in (tune, test)
-        )
-        points: list[Point] = []
+        in_order(searcher, spaced(searcher.tune_sentences, TUNED_ON)),
+        in_order(searcher, searcher.test_sentences),
+    )
+    found: dict[str, list[Point]] = {"cleared": [], "carried": []}
+    for way, points in found.items():
         for count in counts:
-            step = max(steps, key=lambda step: searcher.quality(tune, on_tune[step][count]))
-            points.append(searcher.point(test, on_test[step][count], None, iterations=count, step=step))
-        found[way] = points
+            by_step = {step: descend(tune.chains, step, count, way == "carried") for step in steps}
+            step = max(steps, key=lambda step: searcher.quality(tune, by_step[step]))
+            tags = descend(test.chains, step, count, way == "carried")
+            points.append(searcher.point(test, tags, None, iterations=count, step=step))
     return dict(sentences=len(test.corpus), tuned_on=len(tune.corpus), points=found)
 
 
@@ -61,34 +58,30 @@ def in_order(searcher: Searcher, sentences: list[Sentence]) -> Part:
 
 
 @torch.no_grad()
-def descend(
-    chains: Sequence[LinearChain], step: float, carried: bool, counts: Sequence[int]
-) -> dict[int, list[Int[Tensor, "B n"]]]:
-    """The tags of each batch after so many iterations, by their number.
+def descend(chains: Sequence[LinearChain], step: float, count: int, carried: bool) -> list[Int[Tensor, "B n"]]:
+    """The tags of each batch after so many iterations.
 
     Args:
         chains: of batches that are no larger than the first one.
-        carried: whether a batch begins with the velocity of the one before; what stands beyond the end of its sentences
-            keeps that of earlier ones.
+        carried: whether a batch begins with the velocity in which the one before it ended; what stands beyond the end
+            of its sentences keeps that of earlier ones.
     """
     longest = max(chain.given_emit.shape[1] for chain in chains)
     first = chains[0].given_emit
     velocity = first.new_zeros(len(first), longest, first.shape[2])
-    generator = torch.Generator().manual_seed(0)
-    found: dict[int, list[Int[Tensor, "B n"]]] = {count: [] for count in counts}
+    generator, found = torch.Generator().manual_seed(0), []
     for chain in map(finite, chains):
         B, n, k = chain.given_emit.shape
         logits = start(B, n, k, generator).to(first)
         here = velocity[:B, :n] if carried else torch.zeros_like(logits)
         relaxation = Relaxation(chain)
-        for number in range(1, max(counts) + 1):
+        for _ in range(count):
             q = relaxation.softmax(logits)
             field = relaxation.field(q)
             slope = q * ((q * field).sum(dim=2, keepdim=True) - field)
             here.mul_(Settings.momentum).sub_(slope, alpha=step)
             logits = logits + here
-            if number in found:
-                found[number].append(logits.max(dim=2).indices.masked_fill(~chain.mask, -1))
+        found.append(logits.max(dim=2).indices.masked_fill(~chain.mask, -1))
     return found
 
 

@@ -71,7 +71,15 @@ def test_answers_to_all_questions_in_order() -> None:
 
 def test_figures_and_sections_that_the_answers_link_to() -> None:
     text = (ROOT / "writeup" / "answers.md").read_text(encoding="utf-8")
-    made = {"answers_settings", "answers_curves", "answers_data", "closer_words", "main_line", "learning_curves"}
+    made = {
+        "answers_settings",
+        "answers_curves",
+        "answers_data",
+        "closer_words",
+        "main_line",
+        "learning_curves",
+        "search",
+    }
     assert {Path(name).stem for name in re.findall(r"!\[[^]]*\]\(figures/([\w.]+)\)", text)} == made
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

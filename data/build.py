@@ -13,7 +13,7 @@ Derived from them, one sentence a line in the corpus format (code/corpus.py):
     pairssup pairsdev       the same sentences with 400 labels, PREV+OWN, the Penn tags of the token before and of the
                             token itself (BOS+OWN at the start), and * for pairs that are not among the 400 commonest
 
-from nothing but seeds (artificial.py): icsup icraw icdev, nextsup nextdev, possup posdev, lampsup lampdev,
+from nothing but seeds (draw.py): icsup icraw icdev, nextsup nextdev, possup posdev, lampsup lampdev,
 
 and, in grader/data only, entest ptbtest nertest pairstest, each with a twin `.words` that has the bare words. Without
 the test master (students do not have it) these are left out, and one line says so.
@@ -34,7 +34,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "code"), str(ROOT / "data")]
 
-import artificial  # noqa: E402
+import draw  # noqa: E402
 from converters import limit  # noqa: E402
 
 from corpus import InputError, Sentence, parse_sentence, read_lines, write_corpus  # noqa: E402
@@ -196,7 +196,7 @@ def pair_corpora(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]:
 
 def artificial_corpora(masters: Masters) -> Iterator[tuple[str, list[Sentence]]]:
     """`ic*`, `next*`, `pos*`, `lamp*`, which need no master."""
-    return artificial.corpora()
+    return draw.corpora()
 
 
 # Each turns the masters into (name, sentences) pairs. A name that ends in `test` goes to grader/data.

@@ -35,7 +35,7 @@ EXPERIMENT = ROOT / "writeup" / "experiments" / "artificial.py"
 
 
 def load(name: str, path: Path) -> Any:
-    """A script as a module, under a name of its own: two of them are called artificial.py."""
+    """A script as a module, under a name of its own."""
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
@@ -43,7 +43,7 @@ def load(name: str, path: Path) -> Any:
     return module
 
 
-corpora = load("artificial_corpora", DATA / "artificial.py")
+corpora = load("artificial_corpora", DATA / "draw.py")
 
 
 @cache

@@ -63,8 +63,8 @@ Results = dict[str, dict[int, dict[str, Any]]]  # by system and seed
 
 
 def load_corpora() -> Any:
-    """data/artificial.py, whose name is that of this file."""
-    spec = importlib.util.spec_from_file_location("artificial_corpora", common.DATA / "artificial.py")
+    """data/draw.py: data/ is not on the path, where its other names would be in the way."""
+    spec = importlib.util.spec_from_file_location("artificial_corpora", common.DATA / "draw.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

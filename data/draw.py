@@ -1,7 +1,7 @@
 """Corpora that are drawn at random: small worlds whose pattern is known, so that one can see whether a model finds it.
 
-    python data/artificial.py            print the table of sizes that data/README.md shows
-    python data/artificial.py --bayes    print what each class of taggers can reach on lamp*, also in data/README.md
+    python data/draw.py            print the table of sizes that data/README.md shows
+    python data/draw.py --bayes    print what each class of taggers can reach on lamp*, also in data/README.md
 
 build.py writes them. Each corpus has a random generator of its own, seeded with its name, and takes nothing from it but
 `random()`, whose sequence Python promises to keep: the same bytes on every version.
@@ -360,7 +360,7 @@ def bayes() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="artificial.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="draw.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--bayes", action="store_true", help="print what classes of taggers can reach on lamp*")
     print(bayes() if parser.parse_args(arguments).bayes else sizes())

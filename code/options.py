@@ -36,7 +36,7 @@ examples (in code/):
   python tag.py endev --model crf_blstm --plus                        BLSTM-CRF+ (section 4)
   python tag.py endev --model crf_blstm_ensup_plus.model --decoder infnet --infnet blstm    an inference network
   python tag.py enraw --model hmm_neural --train enraw --states 20    an HMM of anonymous states, of raw text (L.1)
-  python tag.py ../grader/data/entest --model crf_neural_ensup_words-50.model --kbest 5    load what was saved, and tag
+  python tag.py endev --model crf_neural_ensup_words-50.model --kbest 5    load what was saved, and tag
   echo "Birds sing ." | python tag.py - --model crf_neural_ensup_words-50.model --untagged
   python tag.py endev --train ensup --crf --lexicon words-50.txt --rnn_dim 8 --model my.model    the homework's flags
 """

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,10 +31,24 @@ MARKED = re.compile(r"(<!-- BEGIN (\w+) ([^\n]+?) -->\n).*?(<!-- END -->)", re.D
 CELL = re.compile(r"(<!-- = (\w+)(?: ([^|\n]+?))? \| ([^\n]+?) -->)[^\n]*?(<!-- / -->)")
 
 
-def filled(text: str, results: Path) -> str:
-    """The document with the results of today. Raises LookupError where one is missing."""
-    text = MARKED.sub(lambda m: m[1] + part_of(results / f"{m[2]}.md", m[3]) + "\n" + m[4], text)
-    return CELL.sub(lambda m: m[1] + cell_of(results / f"{m[2]}.md", m[3], m[4]) + m[5], text)
+def filled(text: str, results: Path, unmeasured: Collection[str] = ()) -> str:
+    """The document with the results of today, marks of unmeasured pages left as they are.
+
+    Raises:
+        LookupError: another result is missing.
+    """
+
+    def fill(pattern: re.Pattern[str], made: Callable[[re.Match[str]], str]) -> str:
+        return pattern.sub(lambda m: m[0] if m[2] in unmeasured else made(m), text)
+
+    text = fill(MARKED, lambda m: m[1] + part_of(results / f"{m[2]}.md", m[3]) + "\n" + m[4])
+    return fill(CELL, lambda m: m[1] + cell_of(results / f"{m[2]}.md", m[3], m[4]) + m[5])
+
+
+def unmeasured_pages(text: str, results: Path) -> list[str]:
+    """The pages that the document has marks of, and that are not there."""
+    pages = {mark[2] for pattern in (MARKED, CELL) for mark in pattern.finditer(text)}
+    return [page for page in sorted(pages) if not (results / f"{page}.md").exists()]
 
 
 def without_marks(text: str) -> str:
@@ -155,8 +169,10 @@ def main() -> int:
     for name in args.documents:
         path = ROOT / name
         old = path.read_text(encoding="utf-8")
+        unmeasured = unmeasured_pages(old, RESULTS)
+        missing += [f"{name}: {page}.md is not measured: its marks are left as they are" for page in unmeasured]
         try:
-            new = filled(old, RESULTS)
+            new = filled(old, RESULTS, unmeasured)
         except LookupError as error:
             missing.append(f"{name}: {error.args[0]}")
             continue

@@ -18,7 +18,19 @@ from pathlib import Path
 
 import pytest
 from grader.errors import GraderFault, StudentFault, UsageError
-from grader.sandbox import Job, Limits, confined, landlock, namespaces, open_sandbox, read_output, seccomp, users, watch
+from grader.sandbox import (
+    Job,
+    Limits,
+    confined,
+    landlock,
+    namespaces,
+    open_sandbox,
+    proc,
+    read_output,
+    seccomp,
+    users,
+    watch,
+)
 from grader.sandbox.probes import alive, probe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -197,6 +209,16 @@ def test_memory_that_processes_share_counts_once(sandbox):
         time.sleep(0.8)
     """
     assert run(sandbox, code)[0].verdict == "ok"
+
+
+def test_a_process_that_has_ended_holds_no_memory():
+    """Not what it held when it was last looked at."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    looked_at = ["0"] * 21 + ["1000000"]
+    assert proc.shared_once({process.pid: looked_at}) == 0
+    process.wait()
+    assert proc.shared_once({process.pid: looked_at}) == 0
 
 
 @pytest.mark.parametrize("ends", ["ends", "hangs"])

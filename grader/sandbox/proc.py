@@ -53,6 +53,8 @@ def shared_once(members: "dict[int, list[str]]") -> int:
         try:
             with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
                 total += next(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
-        except (OSError, StopIteration):
+        except (FileNotFoundError, ProcessLookupError, StopIteration):
+            pass  # it has ended since, and given its memory back
+        except OSError:
             total += int(fields[21]) * PAGE
     return total

@@ -36,7 +36,7 @@ import main_line
 import numpy as np
 import runs
 from answers_rows import COMPARED, GROUPS, ROWS, Group, absent, group_of
-from runs import CATEGORIES, QUICK, Job, Result, of_seeds, over_seeds, spread
+from runs import CATEGORIES, Job, Result, of_seeds, over_seeds, spread
 
 import eval as evaluation
 from corpus import Sentence, read_corpus, write_corpus
@@ -93,8 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def job_of(folder: Path, name: str, seed: int, quick: bool) -> Job:
-    stem = re.sub("[^a-z0-9_]+", "-", name)
-    return Job(folder / f"{stem}-{seed}.json", [*ROWS[name], "--seed", str(seed), *(QUICK if quick else [])])
+    return runs.seeded(folder, name, ROWS[name], seed, quick)
 
 
 def existing(folder: Path, seeds: int, quick: bool) -> Results:

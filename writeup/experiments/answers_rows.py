@@ -6,6 +6,7 @@ rows here compare with each other and with those. `part16` stands for a sixteent
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import common
@@ -113,7 +114,12 @@ def group_of(name: str) -> Group:
 
 def absent(name: str) -> str | None:
     """Why a row cannot be run here, if it cannot."""
-    for word in ROWS[name]:
+    return missing_file(ROWS[name])
+
+
+def missing_file(command: Sequence[str]) -> str | None:
+    """What a command names and is not there, if there is such."""
+    for word in command:
         corpus = word.endswith(("sup", "dev")) and not word.startswith("-")
         folder = common.DATA if corpus else common.LEXICONS
         if (corpus or word.endswith(".txt")) and not (folder / word).exists():

@@ -23,7 +23,6 @@ import argparse
 import contextlib
 import multiprocessing
 import os
-import re
 import sys
 import tempfile
 from collections import Counter
@@ -36,7 +35,7 @@ import main_line
 import probes
 import runs
 from closer_rows import BINS, COMPARED, GROUPS, RAW, ROWS, SHOWN, absent, bin_of, group_of
-from runs import QUICK, Job, Result, comparison_row, over_seeds, spread
+from runs import Job, Result, comparison_row, over_seeds, spread
 
 import eval as evaluation
 from corpus import read_corpus
@@ -94,8 +93,7 @@ def wanted_jobs(folder: Path, only: Sequence[str] | None, seeds: int, quick: boo
 
 
 def job_of(folder: Path, name: str, seed: int, quick: bool) -> Job:
-    stem = re.sub("[^a-z0-9_]+", "-", name)
-    return Job(folder / f"{stem}-{seed}.json", [*ROWS[name], "--seed", str(seed), *(QUICK if quick else [])])
+    return runs.seeded(folder, name, ROWS[name], seed, quick)
 
 
 def existing(folder: Path, seeds: int, quick: bool) -> Results:

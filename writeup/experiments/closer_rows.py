@@ -6,7 +6,6 @@ import bisect
 from typing import NamedTuple
 
 import answers_rows
-import common
 
 NEURAL, HALF = answers_rows.NEURAL, answers_rows.HALF
 RAW = "raw"  # before a command: its tag frequencies are not standardized
@@ -107,9 +106,4 @@ def group_of(name: str) -> Group:
 
 def absent(name: str) -> str | None:
     """Why a row cannot be run here, if it cannot."""
-    for word in ROWS[name]:
-        corpus = word.endswith(("sup", "dev")) and not word.startswith("-")
-        folder = common.DATA if corpus else common.LEXICONS
-        if (corpus or word.endswith(".txt")) and not (folder / word).exists():
-            return f"{folder.name}/{word} is not there"
-    return None
+    return answers_rows.missing_file(ROWS[name])

@@ -6,6 +6,7 @@ import common  # before torch
 
 # isort: split
 
+import re
 import shutil
 import statistics
 import tempfile
@@ -44,6 +45,12 @@ class Job(NamedTuple):
         """What is in the file, if the command of today made it."""
         found = common.read_json(self.path)
         return found if found and found.get("command") == self.command else None
+
+
+def seeded(folder: Path, name: str, row: Sequence[str], seed: int, quick: bool) -> Job:
+    """The run of a row with one seed, its result in a file of the row's name."""
+    stem = re.sub("[^a-z0-9_]+", "-", name)
+    return Job(folder / f"{stem}-{seed}.json", [*row, "--seed", str(seed), *(QUICK if quick else [])])
 
 
 # Making them

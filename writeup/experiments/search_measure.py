@@ -1,10 +1,10 @@
 """What search.py measures of one energy: accuracy, energies and speed of each way to search it.
 
-    python search_measure.py curves|speed RESULT --model FILE --tune CORPUS --test CORPUS [--network NAME=FILE ...]
+    python search_measure.py curves|speed|velocity RESULT --model FILE --tune CORPUS --test CORPUS [--network NAME=FILE]
 
 `curves`: accuracy and energies of Viterbi, of the networks, and of descents after so many steps; `speed`: sentences a
-second. The step size of a descent is tuned on the first corpus, all figures are of the second. Accuracy is span F1
-where the tags are labels of spans, else the share of tokens, a gold `*` always wrong.
+second; `velocity`: search_velocity.py. The step size of a descent is tuned on the first corpus, all figures are of the
+second. Accuracy is span F1 where the tags are labels of spans, else the share of tokens, a gold `*` always wrong.
 """
 
 from __future__ import annotations

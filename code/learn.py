@@ -22,7 +22,7 @@ from defaults import FEATURES, STATIONARY
 from integerize import Integerizer
 from lexicon import Lexicon
 from outputs import output_files, require_writable, require_writable_model, say, warn
-from plan import Plan, choose_kind, find, make_plan, model_argument, prefix, without_effect
+from plan import Plan, choose_kind, find, make_plan, model_argument, never_read, prefix, without_effect
 from recipe import Group, parameter_groups
 from tagger import Tagger, read_tensors, tagger_class
 from training import Interrupted, Settings, State, Trainer
@@ -33,6 +33,11 @@ RESTARTS_BELOW = 20_000  # training tokens; a small corpus is soon trained on ag
 DEFAULT_RESTARTS = 4
 
 
+def trains(args: argparse.Namespace) -> bool:
+    """Whether the options ask for a training; else --model is a file to load."""
+    return bool(model_argument(args)[0] or args.train or args.checkpoint)
+
+
 def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[Tagger, Path]:
     """The tagger, and the file it is in: loaded where --model is a file and there is nothing to train, else trained.
 
@@ -41,7 +46,7 @@ def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[
         Interrupted: Ctrl-C or SIGTERM came while training; there is a checkpoint.
     """
     kind, file = model_argument(args)
-    if not (kind or args.train or args.checkpoint):
+    if not trains(args):
         if file is None:
             raise InputError("say --model KIND to train a model, or --model FILE to load one (--help shows examples)")
         tagger = Tagger.load(file)
@@ -50,6 +55,9 @@ def load_or_train(args: argparse.Namespace, sentences: list[Sentence]) -> tuple[
         settled(args, f"{file} is loaded, not trained", plan_of(tagger), but=["seed", *of_network])
         return tagger, Path(file)
     job = begin(args, kind, file)
+    if job.state is None and (names := never_read(args, job.plan)):
+        by = tagger_class(job.plan.kind).trained_by
+        warn(f"a model of kind {job.plan.kind} is trained by {by}; no effect of {', '.join(names)}")
     require_generative(args, tagger_class(job.plan.kind))
     require_writable_model(job.plan.save)
     for output in (args.metrics, *output_files(args, Path(job.plan.save)).values()):

@@ -33,6 +33,7 @@ from training import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDINGS = ("sup", "raw", "dev", "test")
+OF_GRADIENT = ("optimizer", "lr", "batch_size", "eval_interval", "reg")  # settings that counting has no use for
 
 
 @dataclass(frozen=True)
@@ -287,6 +288,13 @@ def default_name(kind: str, train: list[str], features: Mapping[str, Any]) -> st
     flags = [spelled(name, value)[2:] for name, value in features.items() if name not in ("one_hot", "lexicon")]
     one_hot = ["one_hot"] if features.get("one_hot") and (parts or flags) else []
     return "_".join([kind, "+".join(Path(name).name for name in train), *one_hot, *parts, *flags]) + ".model"
+
+
+def never_read(args: argparse.Namespace, plan: Plan) -> list[str]:
+    """The settings of training that were given, and that this kind of model has no use for."""
+    gradient = tagger_class(plan.kind).trained_by == "gradient"
+    unused = () if plan.init else ("smoothing",)
+    return [spelled(name) for name in given(args, *(unused if gradient else OF_GRADIENT))]
 
 
 def without_effect(args: argparse.Namespace, done: Mapping[str, Any], but: Collection[str] = ()) -> list[str]:

@@ -28,7 +28,7 @@ from corpus import (
     write_whole,
 )
 from decoders import LEARNED, Tagging, decoder, tag_corpus
-from learn import load_or_train, plan_of, without_tags
+from learn import load_or_train, plan_of, trains, without_tags
 from learn_infnet import check, network_for
 from options import parser
 from outputs import output_files, require_writable, say, warn, write_more
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         input=args.input, tag_tokens_per_second=corpus.tokens / tagging.seconds, network=network and network.more,
     )  # fmt: skip
     report.update(tagger.more.get("training", {}))
-    text = describe(report)
+    text = describe(report, loaded=not trains(args))
     if args.metrics:
         with write_whole(args.metrics) as file:
             json.dump(finite(report), file, indent=2)
@@ -194,8 +194,8 @@ def mean_energies(tagging: Tagging) -> dict[str, float | None]:
     return found
 
 
-def describe(report: dict[str, Any]) -> str:
-    """The scores in a few lines for people."""
+def describe(report: dict[str, Any], loaded: bool = False) -> str:
+    """The scores in a few lines for people. The training of a model that was only loaded is told as past."""
     lines = []
     if report["cross_entropy"] is not None:
         lines.append(
@@ -209,8 +209,9 @@ def describe(report: dict[str, Any]) -> str:
     if report["f1"] is not None:
         lines.append(f"span F1        {report['f1']:.2%}")
     if report["train_seconds"] is not None:
+        name = "was trained in" if loaded else "training"
         lines.append(
-            f"training       {report['train_seconds']:.1f} s, {report['epochs']} epochs, "
+            f"{name:<15}{report['train_seconds']:.1f} s, {report['epochs']} epochs, "
             f"{report['train_tokens_per_second']:,.0f} tokens/s"
         )
     lines.append(f"tagging        {report['tokens']:,} tokens, {report['tag_tokens_per_second']:,.0f} tokens/s")

@@ -465,6 +465,26 @@ def warnings(err: str) -> list[str]:
     return [line for line in err.splitlines() if "warning" in line]
 
 
+def test_settings_that_a_kind_never_reads(call: Call) -> None:
+    """What is said of gradients to a model that counts, and of counts to one that descends, has no effect."""
+    of_gradients = ["--lr", "0.3", "--batch_size", "3", "--eval_interval", "9", "--reg", "1", "--optimizer", "sgd"]
+    named = {
+        kind: warnings(call("toydev", "--model", kind, *of_gradients, "--lambda", "2", "--max_steps", "20").err)
+        for kind in ("hmm", "crf")
+    }
+    assert [re.findall(r"kind \w+|--\w+", line) for line in named["crf"]] == [["kind crf", "--lambda"]]
+    (line,) = named["hmm"]
+    assert sorted(re.findall(r"--\w+", line)) == sorted(option for option in of_gradients if option.startswith("--"))
+    start = ["--model", "crf_backprop", "--init", "hmm", "--max_steps", "20"]
+    assert not warnings(call("toydev", *start, "--lambda", "2").err)
+
+
+def test_a_model_that_is_loaded_says_that_it_was_trained_before(call: Call) -> None:
+    assert re.search(r"^training +\S+ s, 1 epochs", call("toydev", "--model", "hmm", "--save", "x.model").out, re.M)
+    printed = call("toydev", "--model", "x.model").out
+    assert re.search(r"^was trained in +\S+ s, 1 epochs", printed, re.M) and not re.search("^training", printed, re.M)
+
+
 def test_options_beside_a_checkpoint(call: Call) -> None:
     """Those that the checkpoint settles otherwise are named; the command that was interrupted names none."""
     arguments = [*arguments_for("crf_neural"), "--rnn", "gru", "--train", "toysup"]

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import runs
+import search_curves
 import search_figures
 import search_measure
 import search_summary
@@ -51,6 +52,7 @@ from search_rows import (
     is_network,
     row_of,
 )
+from searcher import COUNTS
 
 import eval as evaluation
 from corpus import read_corpus
@@ -119,8 +121,8 @@ class Experiment:
 
     def measured(self, what: str, task: str, energy: str, seed: int) -> Job:
         """What search_measure.py finds of an energy."""
-        of = search_velocity if what == "velocity" else search_measure
-        settings = [what, *map(str, (of.STEPS, of.COUNTS, of.TUNED_ON))]
+        of, counts = (search_velocity, search_velocity.COUNTS) if what == "velocity" else (search_curves, COUNTS)
+        settings = [what, *map(str, (of.STEPS, counts, of.TUNED_ON))]
         parts = [self.trained(task, row, seed).command for row in (energy, *self.searching(task, energy))]
         path = self.path(task, f"{what} {energy}", seed)
         return Job(path, [*settings, *(word for part in parts for word in (AFTER, *part))])

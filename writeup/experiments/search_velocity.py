@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from search_measure import Part, Point, Searcher, spaced
+from searcher import Part, Point, Searcher, spaced
 from torch import Tensor
 
 from chain import LinearChain
@@ -31,9 +31,9 @@ STEPS = (3.0, 10.0, 30.0, 100.0)
 TUNED_ON = 100  # sentences of the tuning corpus at most
 
 
-def measure(searcher: Searcher, quick: bool) -> dict[str, Any]:
-    """Of both ways a point for each number of iterations."""
-    counts, steps = (QUICK_COUNTS, STEPS[:1]) if quick else (COUNTS, STEPS)
+def measure(searcher: Searcher, own: str) -> dict[str, Any]:
+    """Of both ways a point for each number of iterations; no network takes part."""
+    counts, steps = (QUICK_COUNTS, STEPS[:1]) if searcher.quick else (COUNTS, STEPS)
     tune, test = (
         in_order(searcher, spaced(searcher.tune_sentences, TUNED_ON)),
         in_order(searcher, searcher.test_sentences),

@@ -20,7 +20,7 @@ import answers
 import answers_figures
 import answers_rows
 import common
-import main_line
+import plots
 import runs
 from runs import Job
 
@@ -130,7 +130,7 @@ def test_results_of_a_quick_run(quick_out: Path) -> None:
     )
     summary = json.loads((quick_out / "results" / "answers.json").read_text(encoding="utf-8"))
     assert set(summary["systems"]) == set(TRAINED) and set(summary["missing"]) == set(answers.ROWS) - set(TRAINED)
-    names = ("answers_settings", "answers_curves", "answers_data") if main_line.matplotlib else ()
+    names = ("answers_settings", "answers_curves", "answers_data") if plots.matplotlib else ()
     figures = sorted(path.name for path in (quick_out / "figures").glob("*"))
     assert figures == sorted(f"{name}.{kind}" for name in names for kind in ("svg", "png"))
     assert "A quick run" in (quick_out / "results" / "answers.md").read_text(encoding="utf-8")

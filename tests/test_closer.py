@@ -17,6 +17,7 @@ from test_experiments import no_run, numbers, run_script, tables  # puts the exp
 import closer
 import closer_rows
 import common
+import plots
 import probes
 
 import plan as plans
@@ -73,7 +74,7 @@ def test_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_slopes_are_those_of_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """By autograd: the derivative of the emissions by a bias that is added to all sigmoids of one feature."""
     sentences = [Sentence(tuple("abca"), tuple("NVNN")), Sentence(tuple("cb"), tuple("VN"))]
-    found = probes.slope(sentences, sentences, True)
+    found = probes.slopes(sentences, sentences, True)
     features = probes.lexicons.Lexicon.from_corpus(sentences, tag_frequencies=True)
     torch.manual_seed(0)
     model = probes.ConditionalRandomFieldNeural(probes.Integerizer(["N", "V"]), features).eval()
@@ -81,7 +82,31 @@ def test_slopes_are_those_of_the_model_itself(monkeypatch: pytest.MonkeyPatch) -
     emit = model(batch).emit[batch.mask]
     (by_U,) = torch.autograd.grad(emit.sum(), model.U_B)
     slopes = by_U[:, 0] / model.theta_B  # column 0 of U^B is the bias; summed over tokens and tags
-    assert found == pytest.approx(slopes.mean().item() / emit.numel() / 0.25, rel=1e-4)
+    assert found["eq_48"] == pytest.approx(slopes.mean().item() / emit.numel() / 0.25, rel=1e-4)
+    # the states that have read a word of the sentence or its end, as (46) has them, sentence by sentence
+    h = []
+    for number, sentence in enumerate(sentences):
+        w = features.embed(probes.IntegerizedCorpus(sentences, features.vocab, model.tagset).batch(
+            torch.tensor([number])), ends=True)[0]  # fmt: skip
+        one, zero, n = torch.ones(1), torch.zeros(model.d), len(sentence)
+        before, after = [zero], [zero]
+        for j in range(n + 2):
+            before.append(torch.sigmoid(model.M @ torch.cat([one, before[-1], w[j]])))
+            after.append(torch.sigmoid(model.M_ @ torch.cat([one, w[n + 1 - j], after[-1]])))
+        # h_0 ... h_{n-2} beside h'_2 ... h'_n: those of eq. 47 for the bigrams inside the sentence
+        h += [torch.cat([before[j + 1], after[n + 1 - (j + 2)]]) for j in range(n - 1)]
+    states = torch.stack(h)
+    assert found["eq_46"] == pytest.approx((states * (1 - states)).mean().item() / 0.25, rel=1e-4)
+    assert found["states"] == pytest.approx(states.std(dim=0).mean().item(), rel=1e-4)
+
+
+def test_coverage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `The cat sat on mats`, `The`, `sat` and `on` are known, as `the` is; `sat` has no vector."""
+    (tmp_path / "words-50.txt").write_text("2 1\nthe\t1\non\t2\n", encoding="utf-8")
+    monkeypatch.setattr(common, "LEXICONS", tmp_path)
+    training = [Sentence(("the", "on", "sat", "cat"), ("D", "I", "V", None))]
+    dev = [Sentence(("The", "cat", "sat", "on", "mats"), ("D", "N", "V", "I", "N"))]
+    assert probes.coverage(training, dev) == pytest.approx({"known": 3 / 5, "known_without_vector": 1 / 5})
 
 
 def test_words_by_frequency() -> None:
@@ -152,5 +177,5 @@ def test_the_page_is_what_the_json_says(quick_out: Path, tmp_path: Path, monkeyp
     differences = next(table for table in found if "accuracy of A minus B, points" in table[0])
     assert [(row["A"], row["B"]) for row in differences] == closer_rows.COMPARED
     assert all(numbers(row["accuracy of A minus B, points"]) == [0.0] for row in differences)
-    names = [f"closer_words.{kind}" for kind in ("png", "svg")] if closer.main_line.matplotlib else []
+    names = [f"closer_words.{kind}" for kind in ("png", "svg")] if plots.matplotlib else []
     assert sorted(path.name for path in (tmp_path / "figures").glob("*")) == names

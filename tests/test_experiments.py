@@ -20,6 +20,7 @@ sys.path.insert(0, str(EXPERIMENTS))
 
 import common  # noqa: E402
 import main_line  # noqa: E402
+import plots  # noqa: E402
 import runs  # noqa: E402
 import speed  # noqa: E402
 import speed_chain  # noqa: E402
@@ -249,7 +250,7 @@ def quick_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("main_line")
     result = run_script("main_line.py", "--out", out, "--only", *TRAINED)
     assert result.returncode == 0, result.stderr
-    assert (main_line.NO_PLOTS in result.stdout) == (main_line.matplotlib is None)
+    assert (plots.NO_PLOTS in result.stdout) == (plots.matplotlib is None)
     return out
 
 
@@ -286,7 +287,7 @@ def test_a_result_holds_what_was_run(quick_out: Path):
 
 def test_what_is_there_is_not_run_again(quick_out: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(common, "run_tag", no_run)
-    monkeypatch.setattr(main_line, "matplotlib", None)
+    monkeypatch.setattr(plots, "matplotlib", None)
     before = (quick_out / "results" / "main_line.json").read_bytes()
     assert main_line.main(["--quick", "--out", str(quick_out), "--only", *TRAINED]) == 0
     assert (quick_out / "results" / "main_line.json").read_bytes() == before
@@ -305,12 +306,12 @@ def test_another_command_is_run_and_a_failure_told(
         raise common.RunError("tag.py broke")
 
     monkeypatch.setattr(common, "run_tag", run_tag)
-    monkeypatch.setattr(main_line, "matplotlib", None)
+    monkeypatch.setattr(plots, "matplotlib", None)
     assert main_line.main(["--out", str(full_out)]) == 1
     assert asked == [([*main_line.command_of("crf", 1, quick=False), "--threads"], "crf-1")]
     captured = capsys.readouterr()
     assert "main_line.py: error: tag.py broke" in captured.err
-    assert main_line.NO_PLOTS in captured.out
+    assert plots.NO_PLOTS in captured.out
     summary = json.loads((full_out / "results" / "main_line.json").read_text(encoding="utf-8"))
     assert summary["systems"]["crf"]["seeds"] == [0, 2]
 
@@ -345,7 +346,7 @@ def test_the_tables_of_the_main_line_are_what_the_json_says(full_out: Path, monk
         assert float(row["p"]) == pytest.approx(comparison["p"], abs=0.00005)
     figures = {path.name for path in full_out.glob("figures/*")}
     drawn = {f"{name}.{kind}" for name in ("main_line", "learning_curves") for kind in ("svg", "png")}
-    assert figures == (drawn if main_line.matplotlib else set())
+    assert figures == (drawn if plots.matplotlib else set())
 
 
 def test_a_system_without_its_lexicon_is_left_out(

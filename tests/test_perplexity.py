@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "writeup" / "experiments"))
 import perplexity  # noqa: E402
 import perplexity_lm as language  # noqa: E402
 import perplexity_search as searching  # noqa: E402
+import plots  # noqa: E402
 from perplexity_ranks import AT_A_TIME, Spearman, correlations, midranks  # noqa: E402
 from perplexity_rows import quantities  # noqa: E402
 
@@ -245,7 +246,7 @@ def test_tables_are_what_the_results_say(out: Path) -> None:
     assert numbers(shown[0]["paper: words, tags"]) == [0.282, 0.195]
     assert numbers(models[0]["perplexity"])[0] == pytest.approx(np.exp(nats.sum() / (lengths + 1).sum()), abs=0.051)
     figures = {path.name for path in out.glob("figures/*")}
-    assert figures == ({"perplexity_ner.svg", "perplexity_ner.png"} if perplexity.matplotlib else set())
+    assert figures == ({"perplexity_ner.svg", "perplexity_ner.png"} if plots.matplotlib else set())
     assert str(out) not in json.dumps([summary, found])
 
 
@@ -264,7 +265,7 @@ def test_what_is_there_is_not_made_again(out: Path, monkeypatch: pytest.MonkeyPa
     before = (out / "results" / "perplexity.json").read_bytes()
     for of, name in ((perplexity.common, "run_tag"), (perplexity, "measure_language"), (searching, "Problems")):
         monkeypatch.setattr(of, name, never)
-    monkeypatch.setattr(perplexity, "matplotlib", None)
+    monkeypatch.setattr(plots, "matplotlib", None)
     arguments = ["--quick", "--out", str(out)]
     assert perplexity.main(arguments) == 0
     assert (out / "results" / "perplexity.json").read_bytes() == before

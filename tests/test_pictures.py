@@ -19,8 +19,8 @@ from test_experiments import ROOT  # puts the experiments on the path
 import common
 import pictures
 import pictures_page
-import pictures_plots
 import pictures_svg
+import plots
 
 COMMITTED = ROOT / "writeup" / "figures" / "index.html"
 EMPTY = {"meta", "br", "img", "link", "input", "hr"}  # elements of HTML that have no end
@@ -29,8 +29,8 @@ EMPTY = {"meta", "br", "img", "link", "input", "hr"}  # elements of HTML that ha
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page that --quick makes."""
-    if pictures_plots.matplotlib is None:
-        pytest.skip(pictures_plots.NO_PLOTS)
+    if plots.matplotlib is None:
+        pytest.skip(plots.NO_PLOTS)
     out = tmp_path_factory.mktemp("pictures")
     assert pictures.main(["--quick", "--out", str(out)]) == 0
     assert [path.name for path in out.iterdir()] == ["index.html"]
@@ -155,8 +155,8 @@ def test_words_are_escaped() -> None:
 
 
 def test_a_result_that_is_not_there(tmp_path: Path, monkeypatch, capsys) -> None:
-    if pictures_plots.matplotlib is None:
-        pytest.skip(pictures_plots.NO_PLOTS)
+    if plots.matplotlib is None:
+        pytest.skip(plots.NO_PLOTS)
     monkeypatch.setattr(common, "WRITEUP", tmp_path)
     assert pictures.main(["--out", str(tmp_path / "out")]) == 2
     message = "pictures.py: error: writeup/results/main_line.json is not there: run writeup/experiments/main_line.py\n"
@@ -164,7 +164,7 @@ def test_a_result_that_is_not_there(tmp_path: Path, monkeypatch, capsys) -> None
 
 
 def test_without_matplotlib(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(pictures_plots, "matplotlib", None)
+    monkeypatch.setattr(plots, "matplotlib", None)
     assert pictures.main(["--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == f"pictures.py: error: {pictures_plots.NO_PLOTS}\n"
+    assert capsys.readouterr().err == f"pictures.py: error: {plots.NO_PLOTS}\n"
     assert not (tmp_path / "out").exists()

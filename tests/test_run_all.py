@@ -35,8 +35,11 @@ def started(monkeypatch: pytest.MonkeyPatch, failing: str = "") -> list[list[str
 
 def test_every_script_is_there_and_takes_what_it_is_given() -> None:
     assert len(set(NAMES)) == len(NAMES) and NAMES[-2:] == ["pictures", "fill"]
+    folder = ROOT / "writeup" / "experiments"
     for script in SCRIPTS:
-        text = (ROOT / "writeup" / "experiments" / f"{script.name}.py").read_text(encoding="utf-8")
+        text = (folder / f"{script.name}.py").read_text(encoding="utf-8")
+        if "script.options(" in text:
+            text += (folder / "script.py").read_text(encoding="utf-8")
         options = {"--check"} if script.name == "fill" else {"--quick", *script.arguments[::2]}
         assert all(f'"{option}"' in text for option in options), script.name
 

@@ -16,8 +16,8 @@ from test_experiments import no_run, numbers, run_script, tables  # puts the exp
 # isort: split
 
 import common
+import plots
 import search
-import search_figures
 import search_rows
 import search_tables
 import search_velocity
@@ -180,7 +180,7 @@ def test_page_says_what_the_json_says(out: Path):
         assert [numbers(row["energy"])[0] for row in shown] == pytest.approx([p["energy"] for p in points], abs=0.0051)
     assert [row["energy"] for row in descent] == ["BLSTM-CRF"] and descent[0]["training sentences"] == "36"
     figures = {path.name for path in out.glob("figures/*")}
-    assert figures == ({"search.svg", "search.png"} if search_figures.matplotlib else set())
+    assert figures == ({"search.svg", "search.png"} if plots.matplotlib else set())
 
 
 def test_nothing_is_below_the_best_and_steps_never_hurt(out: Path):
@@ -214,7 +214,7 @@ def test_what_is_there_is_not_made_again(out: Path, monkeypatch: pytest.MonkeyPa
     before = (out / "results" / "search.json").read_bytes()
     monkeypatch.setattr(search.common, "run_tag", no_run)
     monkeypatch.setattr(search.subprocess, "run", no_run)
-    monkeypatch.setattr(search_figures, "matplotlib", None)
+    monkeypatch.setattr(plots, "matplotlib", None)
     assert search.main(["--quick", "--out", str(out), *ONLY]) == 0
     assert (out / "results" / "search.json").read_bytes() == before
 

@@ -21,20 +21,18 @@ import common  # before torch
 
 # isort: split
 
-import argparse
 import functools
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import answers_figures
-import main_line
 import numpy as np
 import runs
+import script
 from answers_rows import COMPARED, GROUPS, ROWS, Group, absent, group_of
 from runs import CATEGORIES, Job, Result, of_seeds, over_seeds, spread
 
@@ -50,43 +48,22 @@ Results = dict[str, dict[int, Result]]  # by name and seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one seed and next to no training, in a temporary folder")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="at most so many of each row (default 3)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores")
-    parser.add_argument("--only", nargs="+", choices=[*GROUPS, *ROWS], metavar="GROUP", help=", ".join(GROUPS))
-    parser.add_argument("--out", type=Path, help="folder for results/ (default: writeup/)")
-    args = parser.parse_args(arguments)
-    if min(args.seeds, args.jobs) < 1:
-        parser.error("--seeds and --jobs must be at least 1")
-    out = args.out or (Path(tempfile.mkdtemp(prefix="answers-")) if args.quick else common.WRITEUP)
-    most = 1 if args.quick else args.seeds
-    folder = out / "results" / "answers"
-
+    args = script.options("answers", __doc__, arguments, ROWS, GROUPS, which=script.AT_MOST)
     asked = [name for chosen in args.only or GROUPS for name in (GROUPS[chosen].rows if chosen in GROUPS else [chosen])]
     wanted = [
-        job_of(folder, name, seed, args.quick)
-        for seed in range(most)
+        job_of(args.folder, name, seed, args.quick)
+        for seed in range(args.seeds)
         for name in asked
         if seed < group_of(name).seeds and not absent(name)
     ]
     failures = runs.run_missing("answers", wanted, args.quick, args.jobs, make_result)
-    results = existing(folder, most, args.quick)
+    results = existing(args.folder, args.seeds, args.quick)
     summary = summarize(results, args.quick)
-    path = out / "results" / "answers.json"
-    common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), markdown(summary))
-    print(f"in {path} and {path.with_suffix('.md')}")
-    if main_line.matplotlib is None:
-        print(main_line.NO_PLOTS)
-    else:
-        answers_figures.draw(summary, results, out / "figures")
-    for name in asked:
-        if why := absent(name):
-            print(f"{name} left out: {why}")
-    for failure in failures:
-        print(f"answers.py: error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    left_out = [f"{name} left out: {why}" for name in asked if (why := absent(name))]
+    return script.finish(
+        "answers", args.out, summary, markdown(summary), lambda folder: answers_figures.draw(summary, results, folder),
+        left_out, failures,
+    )  # fmt: skip
 
 
 # Running

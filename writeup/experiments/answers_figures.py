@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import main_line
+import plots
 from answers_rows import BASE, PARTS
 
 DEFAULTS = {"rnn_dim": 32.0, "lr": 0.02, "batch_size": 32.0}  # of the row BASE
@@ -16,11 +16,10 @@ LEARNERS = ("hmm", "crf_backprop", "crf_neural")
 
 def draw(summary: Mapping[str, Any], results: Mapping[str, Mapping[int, Any]], folder: Path) -> None:
     """answers_settings, answers_curves and answers_data (.svg and .png) of the rows that are there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    main_line.matplotlib.rcParams.update({"svg.hashsalt": "answers", "svg.fonttype": "none", "font.size": 9})
-    main_line.save(settings_figure(summary["systems"]), folder / "answers_settings")
-    main_line.save(curves_figure(results), folder / "answers_curves")
-    main_line.save(data_figure(summary["systems"]), folder / "answers_data")
+    plots.prepare("answers")
+    plots.save(settings_figure(summary["systems"]), folder / "answers_settings")
+    plots.save(curves_figure(results), folder / "answers_curves")
+    plots.save(data_figure(summary["systems"]), folder / "answers_data")
 
 
 def varied(option: str, names: Sequence[str]) -> dict[float, str]:
@@ -33,7 +32,7 @@ def varied(option: str, names: Sequence[str]) -> dict[float, str]:
 
 
 def panels(titles: Sequence[str]) -> tuple[Any, Sequence[Any]]:
-    figure, axes = main_line.pyplot.subplots(1, len(titles), figsize=(3.6 * len(titles), 3.2), layout="constrained")
+    figure, axes = plots.pyplot.subplots(1, len(titles), figsize=(3.6 * len(titles), 3.2), layout="constrained")
     for axis, title in zip(axes, titles):
         axis.set_title(title)
         axis.grid(alpha=0.25)

@@ -18,7 +18,6 @@ import common  # before torch
 
 # isort: split
 
-import argparse
 import importlib.util
 import statistics
 import sys
@@ -27,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import script
 from tqdm import tqdm
 
 
@@ -71,28 +71,13 @@ def load_corpora() -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one seed and next to no training, in a temporary folder")
-    parser.add_argument("--seeds", type=int, metavar="N", help="at most so many seeds of each system")
-    parser.add_argument("--only", nargs="+", choices=SYSTEMS, metavar="SYSTEM", help=", ".join(SYSTEMS))
-    parser.add_argument("--out", type=Path, help="folder for results/ (default: writeup/)")
-    args = parser.parse_args(arguments)
-    if args.seeds is not None and args.seeds < 1:
-        parser.error("--seeds must be at least 1")
-    out = args.out or (Path(tempfile.mkdtemp(prefix="artificial-")) if args.quick else common.WRITEUP)
-    folder = out / "results" / "artificial"
-
-    most = 1 if args.quick else args.seeds
-    wanted = [(name, seed) for name in args.only or SYSTEMS for seed in range(SYSTEMS[name].seeds)[:most]]
-    failures = run_missing(folder, wanted, args.quick)
-    summary = summarize(existing(folder, args.quick), args.quick)
-    path = out / "results" / "artificial.json"
-    common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), markdown(summary))
-    print(f"in {path} and {path.with_suffix('.md')}")
-    for failure in failures:
-        print(f"artificial.py: error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    args = script.options(
+        "artificial", __doc__, arguments, SYSTEMS, seeds=None, which="at most so many of each system", jobs=False
+    )
+    wanted = [(name, seed) for name in args.only or SYSTEMS for seed in range(SYSTEMS[name].seeds)[: args.seeds]]
+    failures = run_missing(args.folder, wanted, args.quick)
+    summary = summarize(existing(args.folder, args.quick), args.quick)
+    return script.finish("artificial", args.out, summary, markdown(summary), failures=failures)
 
 
 # Running

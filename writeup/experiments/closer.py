@@ -19,21 +19,20 @@ import common  # before torch
 
 # isort: split
 
-import argparse
 import contextlib
 import multiprocessing
 import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import answers
-import main_line
+import plots
 import probes
 import runs
+import script
 from closer_rows import BINS, COMPARED, GROUPS, RAW, ROWS, SHOWN, absent, bin_of, group_of
 from runs import Job, Result, comparison_row, over_seeds, spread
 
@@ -45,37 +44,21 @@ Results = dict[str, dict[int, Result]]  # by name and seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one seed and next to no training, in a temporary folder")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="at most so many of each row (default 3)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores")
-    parser.add_argument("--only", nargs="+", choices=[*GROUPS, *ROWS], metavar="GROUP", help=", ".join(GROUPS))
-    parser.add_argument("--out", type=Path, help="folder for results/ (default: writeup/)")
-    args = parser.parse_args(arguments)
-    if min(args.seeds, args.jobs) < 1:
-        parser.error("--seeds and --jobs must be at least 1")
-    out = args.out or (Path(tempfile.mkdtemp(prefix="closer-")) if args.quick else common.WRITEUP)
-    most = 1 if args.quick else args.seeds
-    folder = out / "results" / "closer"
-
-    wanted = wanted_jobs(folder, args.only, most, args.quick)
+    args = script.options("closer", __doc__, arguments, ROWS, GROUPS, which=script.AT_MOST)
+    wanted = wanted_jobs(args.folder, args.only, args.seeds, args.quick)
     failures = runs.run_missing("closer", wanted, args.quick, args.jobs, make_result)
-    summary = summarize(existing(folder, most, args.quick), args.quick)
+    summary = summarize(existing(args.folder, args.seeds, args.quick), args.quick)
     summary["probes"] = probes.run(args.quick)
-    path = out / "results" / "closer.json"
-    common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), markdown(summary))
-    print(f"in {path} and {path.with_suffix('.md')}")
-    if main_line.matplotlib is None:
-        print(main_line.NO_PLOTS)
-    else:
-        draw(summary["systems"], out / "figures")
-    for name in ROWS:
-        if why := absent(name):
-            print(f"{name} left out: {why}")
-    for failure in failures:
-        print(f"closer.py: error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    left_out = [f"{name} left out: {why}" for name in ROWS if (why := absent(name))]
+    return script.finish(
+        "closer",
+        args.out,
+        summary,
+        markdown(summary),
+        lambda folder: draw(summary["systems"], folder),
+        left_out,
+        failures,
+    )
 
 
 # Running
@@ -281,9 +264,8 @@ def treebank_row(name: str, of: Mapping[str, Any]) -> list[str]:
 
 def draw(systems: Mapping[str, Any], folder: Path) -> None:
     """Errors by how often a word occurred in training, without and with context."""
-    folder.mkdir(parents=True, exist_ok=True)
-    main_line.matplotlib.rcParams.update({"svg.hashsalt": "closer", "svg.fonttype": "none", "font.size": 9})
-    figure, axes = main_line.pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharey=True)
+    plots.prepare("closer")
+    figure, axes = plots.pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharey=True)
     for axis, d in zip(axes, (0, 32)):
         for name in ("crf_backprop one_hot", *(f"d={d} {features}" for features in SHOWN)):
             of = systems.get(name, {}).get("by_frequency", {})
@@ -295,7 +277,7 @@ def draw(systems: Mapping[str, Any], folder: Path) -> None:
         if axis.lines:
             axis.legend(frameon=False, fontsize=7)
     axes[0].set_ylabel("tokens of endev tagged wrong, %")
-    main_line.save(figure, folder / "closer_words")
+    plots.save(figure, folder / "closer_words")
 
 
 if __name__ == "__main__":

@@ -41,13 +41,18 @@ GROUPS: dict[str, Group] = {
     "ten numbers": Group("Vectors of ten numbers", {
         "words-10": f"{NEURAL} --lexicon words-10.txt",
         "words-10, emission_features 256": f"{NEURAL} --lexicon words-10.txt --emission_features 256",
+        "words-10, emission_features 1024": f"{NEURAL} --lexicon words-10.txt --emission_features 1024",
         "words-10 + one_hot": f"{NEURAL} --lexicon words-10.txt --one_hot",
     }),
-    "layer": Group("One-hot words without context: what the layer costs", {
+    "layer": Group("One-hot words: the layer and the regularizer", {
         "emission_features 256": f"{NEURAL} --rnn_dim 0 --one_hot --emission_features 256",
-        "reg 0": f"{NEURAL} --rnn_dim 0 --one_hot --reg 0",
-        "reg 10": f"{NEURAL} --rnn_dim 0 --one_hot --reg 10",
         "outside": f"{NEURAL} --rnn_dim 0 --one_hot --outside",
+        **{f"reg {C}": f"{NEURAL} --rnn_dim 0 --one_hot --reg {C}" for C in (0, 0.1, 10)},
+        "reg 0, emission_features 256": f"{NEURAL} --rnn_dim 0 --one_hot --reg 0 --emission_features 256",
+        "reg 0, outside": f"{NEURAL} --rnn_dim 0 --one_hot --reg 0 --outside",
+        **{f"crf_backprop one_hot, reg {C}": f"endev --model crf_backprop --one_hot --reg {C}" for C in (0.1, 1)},
+        **{f"d=32 one_hot, reg {C}": f"{NEURAL} --one_hot --reg {C}" for C in (0, 0.1)},
+        "d=32 words-50 + one_hot, reg 0.1": f"{NEURAL} --lexicon words-50.txt --one_hot --reg 0.1",
     }),
     "standardized": Group("Tag frequencies as they are, not standardized", {
         "d=0 problex, raw": f"{RAW} {NEURAL} --rnn_dim 0 --problex",
@@ -71,6 +76,7 @@ GROUPS: dict[str, Group] = {
             "hmm": "hmm",
             "crf_backprop": "crf_backprop",
             "crf_neural words-50": f"crf_neural --lexicon words-50.txt {HALF}",
+            "crf_neural words-50 + one_hot": f"crf_neural --lexicon words-50.txt --one_hot {HALF}",
             "crf_neural words-50 + affixes": f"crf_neural --lexicon words-50.txt --affixes {HALF}",
         }.items()
     }, 1),
@@ -78,21 +84,29 @@ GROUPS: dict[str, Group] = {
 ROWS: dict[str, list[str]] = {name: row.split() for group in GROUPS.values() for name, row in group.rows.items()}
 COMPARED: list[tuple[str, str]] = [
     ("d=0 one_hot", "crf_backprop one_hot"),
-    ("outside", "d=0 one_hot"),
-    ("outside", "crf_backprop one_hot"),
+    *((name, "d=0 one_hot") for name in ("emission_features 256", "outside", "reg 0")),
+    *((name, "crf_backprop one_hot") for name in ("reg 0", "reg 0, outside", "crf_backprop one_hot, reg 1")),
+    ("crf_backprop one_hot, reg 1", "d=0 one_hot"),
+    ("d=32 one_hot, reg 0.1", "d=32 one_hot"),
+    ("d=32 words-50", "d=32 one_hot, reg 0.1"),
     ("d=32 problex, raw", "d=32 problex"),
     ("d=0 problex, raw", "d=0 problex"),
     ("hmm_neural words-50", "hmm_neural one_hot"),
     ("hmm_neural words-50 + one_hot", "hmm_neural one_hot"),
     ("hmm_neural words-50 + syntax-50", "hmm_neural words-50"),
     ("words-10, emission_features 256", "words-10"),
+    ("words-10, emission_features 1024", "words-10, emission_features 256"),
     ("words-10 + one_hot", "words-10"),
     ("hmm + enraw, 10 iterations", "hmm"),
     ("1/16 hmm + enraw", "1/16 hmm"),
     ("1/64 hmm + enraw", "1/64 hmm"),
     *((f"{corpus} crf_backprop", f"{corpus} hmm") for corpus in ("ewt", "tw", "btc")),
     *((f"{corpus} crf_neural words-50", f"{corpus} crf_backprop") for corpus in ("ewt", "tw", "btc")),
-    *((f"{corpus} crf_neural words-50 + affixes", f"{corpus} crf_neural words-50") for corpus in ("ewt", "tw", "btc")),
+    *(
+        (f"{corpus} crf_neural words-50 + {more}", f"{corpus} crf_neural words-50")
+        for corpus in ("ewt", "tw", "btc")
+        for more in ("one_hot", "affixes")
+    ),
 ]
 
 

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import script
 import torch
 from ngrams import KneserNey
 
@@ -88,11 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 interrupted = True
                 break
     summary = summarize(folder, texts, args.quick)
-    path = out / "results" / "language_model.json"
-    common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), markdown(summary))
-    print(f"in {path} and {path.with_suffix('.md')}")
-    return 130 if interrupted else 0
+    done = script.finish("language_model", out, summary, markdown(summary))
+    return 130 if interrupted else done
 
 
 # The text

@@ -16,24 +16,17 @@ import common  # before torch
 
 # isort: split
 
-import argparse
 import itertools
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import plots
 import runs
+import script
+from plots import pyplot, save
 from runs import CATEGORIES, QUICK, Job, comparison_row, measure_cells, of_seeds, spread
-
-try:
-    import matplotlib
-except ImportError:
-    matplotlib = None
-else:
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
 SYSTEMS: dict[str, list[str]] = {
     "hmm": ["hmm"],
@@ -53,39 +46,20 @@ NEIGHBOURS = [
     ("crf_neural d=0 words-50", "crf_backprop words-50"),
     ("crf_neural words-50", "crf_neural d=0 words-50"),
 ]
-NO_PLOTS = "no figures: matplotlib is not installed (pip install matplotlib==3.10.9, or the extra `plots`)"
 
 Results = dict[str, dict[int, dict[str, Any]]]  # by system and seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one seed and next to no training, in a temporary folder")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default 3)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores")
-    parser.add_argument("--only", nargs="+", choices=SYSTEMS, metavar="SYSTEM", help=", ".join(SYSTEMS))
-    parser.add_argument("--out", type=Path, help="folder for results/ and figures/ (default: writeup/)")
-    args = parser.parse_args(arguments)
-    if min(args.seeds, args.jobs) < 1:
-        parser.error("--seeds and --jobs must be at least 1")
-    out = args.out or (Path(tempfile.mkdtemp(prefix="main-line-")) if args.quick else common.WRITEUP)
-    seeds = range(1 if args.quick else args.seeds)
-    folder = out / "results" / "main_line"
-
-    failures = run_missing(folder, args.only or list(SYSTEMS), seeds, args.quick, args.jobs)
-    results = existing(folder, seeds, args.quick)
+    args = script.options("main_line", __doc__, arguments, SYSTEMS)
+    seeds = range(args.seeds)
+    failures = run_missing(args.folder, args.only or list(SYSTEMS), seeds, args.quick, args.jobs)
+    results = existing(args.folder, seeds, args.quick)
     summary = summarize(results, args.quick)
-    path = out / "results" / "main_line.json"
-    common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), markdown(summary))
-    print(f"in {path} and {path.with_suffix('.md')}")
-    if matplotlib is None:
-        print(NO_PLOTS)
-    else:
-        draw(summary, results, out / "figures")
-    for failure in failures:
-        print(f"main_line.py: error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    page = markdown(summary)
+    return script.finish(
+        "main_line", args.out, summary, page, lambda folder: draw(summary, results, folder), failures=failures
+    )
 
 
 # Running
@@ -203,8 +177,7 @@ def system_row(name: str, system: Mapping[str, Any]) -> list[str]:
 
 def draw(summary: dict[str, Any], results: Results, folder: Path) -> None:
     """Accuracy by category of words, and how the dev cross-entropy falls with time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    matplotlib.rcParams.update({"svg.hashsalt": "main line", "svg.fonttype": "none", "font.size": 9})
+    plots.prepare("main line")
     colours = dict(zip(SYSTEMS, pyplot.get_cmap("tab10").colors))
     if not results:
         return
@@ -249,12 +222,6 @@ def learning_figure(results: Results, colours: Mapping[str, Any]):
     if axes.lines:
         axes.legend(frameon=False)
     return figure
-
-
-def save(figure, path: Path) -> None:
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-    figure.savefig(path.with_suffix(".png"), dpi=150)
-    pyplot.close(figure)
 
 
 if __name__ == "__main__":

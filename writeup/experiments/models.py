@@ -19,16 +19,15 @@ import common  # before torch
 
 # isort: split
 
-import argparse
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import models_peer
 import runs
+import script
 from models_rows import GROUPS, HALF, PEERS, ROWS, absent, compared, is_peer
 from runs import CATEGORIES, QUICK, Job, Result, comparison_row, measure_cells, of_seeds, over_seeds, spread
 
@@ -36,35 +35,18 @@ Results = dict[str, dict[int, Result]]  # by name and seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one seed and next to no training, in a temporary folder")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default 3)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores")
-    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="NAME", help=", ".join(ROWS))
-    parser.add_argument("--out", type=Path, help="folder for results/ (default: writeup/)")
-    args = parser.parse_args(arguments)
-    if min(args.seeds, args.jobs) < 1:
-        parser.error("--seeds and --jobs must be at least 1")
-    out = args.out or (Path(tempfile.mkdtemp(prefix="models-")) if args.quick else common.WRITEUP)
-    seeds = range(1 if args.quick else args.seeds)
-    folder = out / "results" / "models"
-
-    names = [name for name in args.only or ROWS if not absent(name)]
+    args = script.options("models", __doc__, arguments, ROWS)
+    seeds, names = range(args.seeds), args.only or list(ROWS)
     wanted = [
-        job_of(folder, name, seed, args.quick) for seed in seeds for name in names if seed in seeds_of(name, seeds)
+        job_of(args.folder, name, seed, args.quick)
+        for seed in seeds
+        for name in names
+        if seed in seeds_of(name, seeds) and not absent(name)
     ]
     failures = runs.run_missing("models", wanted, args.quick, args.jobs, make_result)
-    summary = summarize(existing(folder, seeds, args.quick), args.quick)
-    path = out / "results" / "models.json"
-    common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), markdown(summary))
-    print(f"in {path} and {path.with_suffix('.md')}")
-    for name in args.only or ROWS:
-        if why := absent(name):
-            print(f"{name} left out: {why}")
-    for failure in failures:
-        print(f"models.py: error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    summary = summarize(existing(args.folder, seeds, args.quick), args.quick)
+    left_out = [f"{name} left out: {why}" for name in names if (why := absent(name))]
+    return script.finish("models", args.out, summary, markdown(summary), left_out=left_out, failures=failures)
 
 
 # Running

@@ -36,8 +36,9 @@ from typing import Any, NamedTuple
 
 import perplexity_lm as language
 import perplexity_search as searching
+import script
 import torch
-from perplexity_page import NO_PLOTS, draw, markdown, matplotlib
+from perplexity_page import draw, markdown
 from perplexity_rows import points, summarize
 from tqdm import tqdm
 
@@ -87,15 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tasks = earlier["tasks"] if all(earlier.get(key) == value for key, value in how.items()) else {}
     tasks = {**tasks, **{name: summarize(of, how["draws"]) for name, of in found.items()}}
     summary = dict(**how, tasks=dict(sorted(tasks.items())))
-    common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), markdown(summary))
-    print(f"in {path} and {path.with_suffix('.md')}")
-    if matplotlib is None:
-        print(NO_PLOTS)
-    else:
+
+    def draw_all(folder: Path) -> None:
         for name, of in found.items():
-            draw(name, points(of), out / "figures")
-    return 0
+            draw(name, points(of), folder)
+
+    return script.finish("perplexity", out, summary, markdown(summary), draw_all)
 
 
 def chosen_tasks(args: argparse.Namespace, models: Path) -> list[str]:

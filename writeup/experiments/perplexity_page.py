@@ -8,18 +8,10 @@ from typing import Any
 
 import common
 import numpy as np
-
-try:
-    import matplotlib
-except ImportError:
-    matplotlib = None
-else:
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+import plots
 
 # Tu and Gimpel (2019), section 6.2: words and gold tags, 547 tweets, BLSTM-CRF
 PAPER = {"blstm": (0.282, 0.195), "gradient_descent": (0.122, 0.064)}
-NO_PLOTS = "no figure: matplotlib is not installed (pip install matplotlib==3.10.9, or the extra `plots`)"
 NOTES = """
 Search error: energy of what was found minus that of Viterbi's tagging, in nats, of the discrete tagging or of the
 relaxed one; of gradient descent, of its last iterate. Exact zeros are ties, and share their mean rank: where nearly all
@@ -95,12 +87,12 @@ def draw(task: str, columns: Mapping[str, np.ndarray], folder: Path) -> None:
     Args:
         columns: `length`, the perplexities `words` and `tags`, and the errors of each way by its label.
     """
-    matplotlib.rcParams.update({"svg.hashsalt": "perplexity", "svg.fonttype": "none", "font.size": 9})
+    plots.prepare("perplexity")
     errors = [name for name in columns if name not in ("length", "words", "tags")]
     highest = max(float(columns[error].max()) for error in errors)
     panels = [(error, of) for error in errors for of in ("words", "tags")]
     size = dict(figsize=(3.4 * len(panels), 3.2), layout="constrained", sharey=True)
-    figure, axes = pyplot.subplots(1, len(panels), **size)
+    figure, axes = plots.pyplot.subplots(1, len(panels), **size)
     for axis, (error, of) in zip(axes, panels):
         marks = axis.scatter(
             columns[of], columns[error], s=7, c=columns["length"], cmap="viridis", linewidths=0, rasterized=True
@@ -110,8 +102,4 @@ def draw(task: str, columns: Mapping[str, np.ndarray], folder: Path) -> None:
         axis.set_ylim(-0.02, 0.1 + 1.5 * highest)
     axes[0].set_ylabel("search error, nats")
     figure.colorbar(marks, ax=axes, label="tokens")
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind in ("svg", "png"):
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(folder / f"perplexity_{task}.{kind}", dpi=120, metadata=metadata)
-    pyplot.close(figure)
+    plots.save(figure, folder / f"perplexity_{task}")

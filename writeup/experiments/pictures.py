@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pictures_page as pages
-import pictures_plots as plots
+import pictures_plots as drawings
 import pictures_svg as diagrams
+import plots
 import torch
 
 from chain import LinearChain, backward, forward
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LookupError as error:
         print(f"pictures.py: error: {error.args[0]}", file=sys.stderr)
         return 2
-    plots.prepare()
+    drawings.prepare()
     common.write_text(out / "index.html", whole_page(main_line, artificial, curves, args.quick))
     print(f"in {out / 'index.html'}")
     return 0
@@ -224,7 +225,7 @@ def the_ladder(systems: Mapping[str, Any]) -> str:
         for name, system in systems.items()
     ]  # fmt: skip
     header = ("system", "what is new", *(f"{name} %" for name in CATEGORIES), "cross-entropy", "training, s")
-    return pages.figure(plots.ladder(systems), caption) + pages.table(header, rows)
+    return pages.figure(drawings.ladder(systems), caption) + pages.table(header, rows)
 
 
 def a_potential() -> str:
@@ -241,8 +242,8 @@ def the_learning(systems: Mapping[str, Any], curves: Mapping[str, Any]) -> str:
         "in neither. Without a lexicon none is seen, and more are novel."
     )
     return pages.pair(
-        pages.figure(plots.learning(curves, systems), "Seed 0, from the first look at the development corpus on."),
-        pages.figure(plots.by_words(systems), of_words),
+        pages.figure(drawings.learning(curves, systems), "Seed 0, from the first look at the development corpus on."),
+        pages.figure(drawings.by_words(systems), of_words),
     )
 
 
@@ -260,15 +261,15 @@ def the_artificial(artificial: Mapping[str, Any]) -> str:
         "<p>Two corpora with a rule that no stationary chain can follow (which rule, is a question of the homework):"
         f"</p>{rules(artificial)}"
         + pages.figure(diagrams.lamp(lamp.words, lamp.tags), sentence, diagram=True)
-        + pages.figure(plots.lamp_bars(artificial), reached)
+        + pages.figure(drawings.lamp_bars(artificial), reached)
     )
 
 
 def the_search(model: Model, sentence: Sentence, trained: str) -> str:
     chain, _ = model.chain(sentence)
-    search, free = plots.descents(chain)
-    above = min(plots.descend_from_chance(chain, step).energy.item() for step in plots.STEPS)
-    gap = above - plots.viterbi_energy(chain)
+    search, free = drawings.descents(chain)
+    above = min(drawings.descend_from_chance(chain, step).energy.item() for step in drawings.STEPS)
+    gap = above - drawings.viterbi_energy(chain)
     return pages.pair(
         pages.figure(
             search,

@@ -9,27 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import pictures_page as pages
+import plots
+from plots import matplotlib, pyplot
 
 from chain import LinearChain
 from decoders.gradient_descent import Descent, descend, random_logits
 from decoders.mean_field import Settings, fit
 
-try:
-    import matplotlib
-except ImportError:
-    matplotlib = None
-else:
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-NO_PLOTS = "matplotlib is not installed (pip install matplotlib==3.10.9, or the extra `plots`)"
 STEPS = (0.02, 0.1, 0.5)  # of the descents
 ITERATIONS = 60
 
 
 def prepare() -> None:
     """Settings of all plots. Colours are those for which pictures_page.themed puts the page's."""
-    matplotlib.rcParams.update({"svg.hashsalt": "pictures", "svg.fonttype": "none", "font.size": 10})
+    plots.prepare("pictures", 10)
     matplotlib.rcParams.update(dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), pages.INK))
     matplotlib.rcParams.update(dict.fromkeys(("xtick.color", "ytick.color"), pages.INK))
     matplotlib.rcParams["axes.prop_cycle"] = matplotlib.cycler(color=pages.COLOURS)

@@ -1,10 +1,14 @@
-"""Probes of closer.py that train nothing: what word vectors know of tags, how steep an untrained model's sigmoids are.
+"""Probes of closer.py that train nothing: what word vectors know of tags and of which words, and how steep the sigmoids
+of an untrained model are.
 
 - Words: how many there are, and how many tokens they are, by how often they occur in ensup.
 - Neighbours: of each word of ensup that a lexicon has, the nearest other such word by cosine. How often has it the same
   commonest tag? A model whose potentials are smooth in the vector cannot well tell a word from its neighbours.
-- Slopes: the mean derivative of the sigmoids of eq. 48 over all tokens and tags of endev, in per cent of its greatest
-  value 1/4, for tag frequencies as they are and standardized. What back-propagation brings to U^B is in proportion.
+- Coverage: of the tokens of a development corpus, how many are known words that words-50.txt lacks? To a model over
+  vectors all of them are one word.
+- Slopes: the mean derivative of the sigmoids of eqs. 46 and 48 over all tokens (and tags) of endev, in per cent of its
+  greatest value 1/4, for tag frequencies as they are and standardized. What back-propagation brings to M and U^B is in
+  proportion. And how much the states of eq. 46 differ from token to token, as a standard deviation.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from word_vectors import read_lexicon
 FILES = ("words-10.txt", "words-20.txt", "words-50.txt", "syntax-50.txt")
 QUICK = 200  # sentences
 FREQUENT = 100  # times
+SLOPES = ("tag frequencies", "mean slope in (46)", "deviation of states", "mean slope in (48)")
+COVERED = ("en", "ewt", "tw", "btc")  # corpora
 
 
 def run(quick: bool) -> dict[str, Any]:
@@ -41,7 +47,12 @@ def run(quick: bool) -> dict[str, Any]:
     return dict(
         words=words_by_frequency(sentences),
         neighbours={name: neighbours(sentences, name) for name in present},
-        slopes={name: slope(sentences, dev, name == "standardized") for name in ("raw", "standardized")},
+        coverage={
+            name: coverage(*(read_corpus(common.DATA / f"{name}{part}") for part in ("sup", "dev")))
+            for name in COVERED
+            if "words-50.txt" in present and (common.DATA / f"{name}sup").exists()
+        },
+        slopes={name: slopes(sentences, dev, name == "standardized") for name in ("raw", "standardized")},
     )
 
 
@@ -84,9 +95,21 @@ def neighbours(sentences: Sequence[Sentence], file: str) -> dict[str, float]:
     )
 
 
+def coverage(training: Sequence[Sentence], dev: Sequence[Sentence]) -> dict[str, float]:
+    """Shares of the tokens of dev: known words, and those of them without a vector."""
+    rows = dict.fromkeys(read_lexicon(common.LEXICONS / "words-50.txt").words, True)
+    counts = Counter(word for s in training for word, tag in zip(s.words, s.tags) if tag is not None)
+    tokens = [word for sentence in dev for word in sentence.words]
+    known = [word for word in tokens if look_up(word, counts)]
+    return dict(
+        known=len(known) / len(tokens),
+        known_without_vector=sum(look_up(word, rows) is None for word in known) / len(tokens),
+    )
+
+
 @torch.no_grad()
-def slope(sentences: Sequence[Sentence], dev: Sequence[Sentence], standardized: bool) -> float:
-    """The mean derivative of the sigmoids of eq. 48 before training, over that at 0."""
+def slopes(sentences: Sequence[Sentence], dev: Sequence[Sentence], standardized: bool) -> dict[str, float]:
+    """Before training: the mean derivatives of the sigmoids of eqs. 46 and 48, over those at 0; how states differ."""
     transform = lexicons.standardized if standardized else lambda rows: rows
     with mock.patch.object(lexicons, "standardized", transform):
         features = lexicons.Lexicon.from_corpus(sentences, tag_frequencies=True)
@@ -94,7 +117,7 @@ def slope(sentences: Sequence[Sentence], dev: Sequence[Sentence], standardized: 
     torch.manual_seed(0)
     model = ConditionalRandomFieldNeural(tagset, features).eval()
     corpus = IntegerizedCorpus(dev, features.vocab, tagset)
-    total, cells = 0.0, 0
+    total, cells, states = 0.0, 0, []
     for numbers in corpus.by_length(32):
         batch = corpus.batch(numbers)
         words = features.features(batch, ends=True)
@@ -103,9 +126,12 @@ def slope(sentences: Sequence[Sentence], dev: Sequence[Sentence], standardized: 
             [1, model.d, model.tag_dim, features.dim, model.d], dim=1
         )
         context = prefix[:, 1:] @ of_prefix.T + suffix[:, :-1] @ of_suffix.T + (words @ of_word.T)[:, 1:-1] + bias.T
+        inside = batch.mask[:, 1:]  # h_0 and later; the state before BOS is 0 for all
+        states.append(torch.cat([prefix[:, 1:-1][inside], suffix[:, 1:-1][inside]], dim=1))
         s = torch.sigmoid(context[batch.mask][:, None] + model.tags[: model.k] @ of_tag.T)
         total, cells = total + (s * (1 - s)).sum().item(), cells + s.numel()
-    return total / cells / 0.25
+    h = torch.cat(states)
+    return dict(eq_46=(h * (1 - h)).mean().item() / 0.25, states=h.std(dim=0).mean().item(), eq_48=total / cells / 0.25)
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -118,7 +144,14 @@ def markdown(found: Mapping[str, Any]) -> str:
         ]
         for name, of in found["neighbours"].items()
     ]  # fmt: skip
-    slopes = [[name, f"{100 * value:.1f}"] for name, value in found["slopes"].items()]
+    slopes = [
+        [name, f"{100 * of['eq_46']:.1f}", f"{of['states']:.3f}", f"{100 * of['eq_48']:.1f}"]
+        for name, of in found["slopes"].items()
+    ]
+    covered = [
+        [f"{name}dev", f"{100 * of['known']:.1f}", f"{100 * of['known_without_vector']:.1f}"]
+        for name, of in found["coverage"].items()
+    ]
     words, tokens = (sum(column) for column in zip(*found["words"].values()))
     by_frequency = [
         [name, f"{w:,}", f"{100 * w / words:.1f}", f"{n:,}", f"{100 * n / tokens:.1f}"]
@@ -129,7 +162,10 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"{common.table(('times', 'words', '% of words', 'tokens', '% of tokens'), by_frequency)}"
         f"\n## Nearest neighbours of word vectors\n\n{common.table(header, rows)}\nThe nearest other word of ensup by "
         f"cosine, and whether its commonest tag is the same. Frequent: at least {FREQUENT} times in ensup.\n"
-        "\n## Sigmoids of eq. 48 before training\n\n"
-        f"{common.table(('tag frequencies', 'mean slope, % of the greatest'), slopes)}"
-        "\nOver the tokens and tags of endev; seed 0, default sizes.\n"
+        "\n## Known words without a vector\n\n"
+        f"{common.table(('corpus', 'known, % of tokens', 'known without a vector, % of tokens'), covered)}"
+        "\nThe vectors are those of words-50.txt.\n"
+        "\n## Sigmoids before training\n\n"
+        f"{common.table(SLOPES, slopes)}"
+        "\nOver the tokens (and tags) of endev; seed 0, default sizes. Slopes in % of the greatest there can be.\n"
     )

@@ -21,17 +21,16 @@ import common  # before torch
 
 # isort: split
 
-import argparse
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import runs
+import script
 import search_curves
 import search_figures
 import search_measure
@@ -65,38 +64,17 @@ KEPT = ("accuracy", "f1", "energy", "viterbi_energy", "search_error", "relaxed_e
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="next to no training, in a temporary folder")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 (default 1)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores")
-    names = [*TABLES, *TASKS]
-    parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="NAME", help=", ".join(names))
-    parser.add_argument("--out", type=Path, help="folder for results/ and figures/ (default: writeup/)")
-    args = parser.parse_args(arguments)
-    if min(args.seeds, args.jobs) < 1:
-        parser.error("--seeds and --jobs must be at least 1")
-    out = args.out or (Path(tempfile.mkdtemp(prefix="search-")) if args.quick else common.WRITEUP)
-    tables = [name for name in TABLES if name in args.only] or list(TABLES)
-    tasks = [name for name in TASKS if name in args.only] or list(TASKS)
-    experiment = Experiment(out / "results" / "search", args.quick)
-    seeds = range(1 if args.quick else args.seeds)
-    failures = experiment.run(tables, [task for task in tasks if not absent(task)], seeds, args.jobs)
-
+    args = script.options("search", __doc__, arguments, [*TABLES, *TASKS], seeds=1)
+    tables = [name for name in TABLES if name in (args.only or ())] or list(TABLES)
+    tasks = [name for name in TASKS if name in (args.only or ())] or list(TASKS)
+    experiment = Experiment(args.folder, args.quick)
+    failures = experiment.run(tables, [task for task in tasks if not absent(task)], range(args.seeds), args.jobs)
     summary = search_summary.summarize(experiment.existing(args.seeds), args.quick)
-    path = out / "results" / "search.json"
-    common.write_json(path, summary)
-    common.write_text(path.with_suffix(".md"), search_tables.markdown(summary))
-    print(f"in {path} and {path.with_suffix('.md')}")
-    if search_figures.matplotlib is None:
-        print(search_figures.NO_PLOTS)
-    else:
-        search_figures.draw(summary, out / "figures")
-    for task in tasks:
-        if why := absent(task):
-            print(f"{task} left out: {why}")
-    for failure in failures:
-        print(f"search.py: error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    left_out = [f"{task} left out: {why}" for task in tasks if (why := absent(task))]
+    return script.finish(
+        "search", args.out, summary, search_tables.markdown(summary),
+        lambda folder: search_figures.draw(summary, folder), left_out, failures,
+    )  # fmt: skip
 
 
 class Experiment:

@@ -10,40 +10,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import plots
+from plots import pyplot
 from search_rows import HIDDEN, NETWORKS, TASKS, with_hidden
 
-try:
-    import matplotlib
-except ImportError:
-    matplotlib = None
-else:
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-NO_PLOTS = "no figures: matplotlib is not installed (pip install matplotlib==3.10.9, or the extra `plots`)"
 DESCENTS = ("gradient_descent", "tailored", "warm_start")
 
 
 def draw(summary: Mapping[str, Any], folder: Path) -> None:
     """What there are results for."""
-    matplotlib.rcParams.update({"svg.hashsalt": "search", "svg.fonttype": "none", "font.size": 9})
+    plots.prepare("search")
     by_time = {
         task: found
         for task, found in summary["tasks"].items()
         if all("energy" in found[part] for part in ("speed", "curves"))
     }
     if by_time:
-        save(draw_times(by_time), folder, "search")
+        plots.save(draw_times(by_time), folder / "search")
     by_size = {task: sizes for task, found in summary["tasks"].items() if (sizes := lines(task, found["systems"]))}
     if by_size:
-        save(draw_sizes(by_size), folder, "search_hidden")
-
-
-def save(figure: Any, folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind in ("svg", "png"):
-        figure.savefig(folder / f"{name}.{kind}", dpi=120, metadata={"Date": None} if kind == "svg" else None)
-    pyplot.close(figure)
+        plots.save(draw_sizes(by_size), folder / "search_hidden")
 
 
 def draw_times(tasks: Mapping[str, Any]) -> Any:

@@ -87,6 +87,7 @@ class Lexicon(nn.Module):
 
     Attributes:
         vocab: every spelling met so far by its number, as in Batch.ids; it grows as texts are read.
+        novel_share: how many of the training words that occur once are taken for novel in training.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Lexicon(nn.Module):
         self.dims: list[int] = [block.dim for block in self.blocks]
         self.dim = sum(self.dims)
         self.vocab = Integerizer([BOS, EOS])
+        self.novel_share = SINGLETONS_AS_NOVEL
         self._rows: list[Tensor] = [torch.empty(0, dtype=torch.long) for _ in self.blocks]
         self._once = torch.empty(0, dtype=torch.bool)
 
@@ -183,7 +185,7 @@ class Lexicon(nn.Module):
             ids = nn.functional.pad(ids, (0, 1), value=self.vocab.index(EOS))
         as_novel = torch.zeros_like(ids, dtype=torch.bool)
         if self.training:
-            as_novel = self._once[ids] & (torch.rand(ids.shape, device=ids.device) < SINGLETONS_AS_NOVEL)
+            as_novel = self._once[ids] & (torch.rand(ids.shape, device=ids.device) < self.novel_share)
         fold = batch.fold[:, None]
         return WordFeatures(
             [block(rows[ids], as_novel, fold) for block, rows in zip(self.blocks, self._rows)], self.dims

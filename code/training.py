@@ -24,7 +24,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 import eval as evaluation
-from corpus import InputError, IntegerizedCorpus
+from corpus import Batch, InputError, IntegerizedCorpus
+from hmm import Counts
+from lexicon import SINGLETONS_AS_NOVEL
 from recipe import parameter_groups
 from state import State
 from tagger import Tagger
@@ -229,13 +231,11 @@ class Trainer:
         batches = self.training.by_length(evaluation.BATCH)
         while state.sentences < settings.max_steps:
             began = time.perf_counter()
-            # the same words are taken for novel in every iteration, so that all climb on one text
-            torch.manual_seed(settings.seed)
             tagger.train()
             total = None
             for sentences in tqdm(batches, desc="counting", unit=" batches", disable=self.no_bar, leave=False):
-                counts, _ = tagger.e_step(self.training.batch(sentences).to(self.device))
-                total = counts if total is None else type(counts)(*(old + new for old, new in zip(total, counts)))
+                counts = self.expected_counts(tagger, self.training.batch(sentences).to(self.device))
+                total = counts if total is None else Counts(*map(torch.add, total, counts))
                 if self.stop_requested():
                     self.remember(tagger, None, [])
                     raise Interrupted
@@ -249,6 +249,15 @@ class Trainer:
             if self.timed(lambda: self.evaluate(tagger)) or supervised:
                 break
         tagger.load_state_dict(state.part("best"))
+
+    def expected_counts(self, tagger: Tagger, batch: Batch) -> Counts:
+        """Of a batch, words that occur once half as themselves and half as OOV: what drawing them would come to."""
+        found = []
+        for share in (0.0, 1.0):
+            tagger.lexicon.novel_share = share
+            found.append(tagger.e_step(batch)[0])
+        tagger.lexicon.novel_share = half = SINGLETONS_AS_NOVEL
+        return Counts(*((1 - half) * known + half * novel for known, novel in zip(*found)))
 
     def remember(self, tagger: Tagger, optimizer: torch.optim.Optimizer | None, order: list[Tensor]) -> None:
         """Put all that the loop holds into the state."""

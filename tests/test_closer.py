@@ -106,7 +106,9 @@ def test_coverage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "LEXICONS", tmp_path)
     training = [Sentence(("the", "on", "sat", "cat"), ("D", "I", "V", None))]
     dev = [Sentence(("The", "cat", "sat", "on", "mats"), ("D", "N", "V", "I", "N"))]
-    assert probes.coverage(training, dev) == pytest.approx({"known": 3 / 5, "known_without_vector": 1 / 5})
+    assert probes.coverage(training, dev) == pytest.approx(
+        {"known": 3 / 5, "known_without_vector": 1 / 5, "of_one_tag": 1.0}
+    )
 
 
 def test_words_by_frequency() -> None:

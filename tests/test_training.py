@@ -517,6 +517,38 @@ def test_supervised_hmm_takes_one_iteration() -> None:
     torch.testing.assert_close(tagger.stop.exp(), torch.tensor([0.5 / 12, 5.5 / 17, 10.5 / 12]))
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_word_that_occurs_once_counts_half_as_oov(seed: int) -> None:
+    """By no draw: with every seed."""
+    training = [parse_sentence(line, "test") for line in ["the/D dog/N runs/V", "the/D cat/N sleeps/V", "dog/N"]]
+    tagger, _ = Task("hmm", training=training, dev=EASY).run(replace(FAST, smoothing=0.25, seed=seed))
+    words = tagger.vocabulary
+    counted = {  # half of a cat is OOV; of V both words occur once
+        "D": {"the": 2.0}, "N": {"dog": 2.0, "cat": 0.5, "OOV": 0.5}, "V": {"runs": 0.5, "sleeps": 0.5, "OOV": 1.0},
+    }  # fmt: skip
+    rows = [0, *range(3, len(words))]  # without BOS and EOS
+    for tag, counts in counted.items():
+        expected = torch.tensor([counts.get(words[row], 0.0) + 0.25 for row in rows])
+        torch.testing.assert_close(tagger.emission[rows, TAGS.index(tag)].exp(), expected / expected.sum())
+
+
+def test_em_climbs_on_the_text_as_it_is_and_on_the_one_with_oov() -> None:
+    """Half of each log-likelihood, and lambda times the sum of all log-probabilities: never lower than before."""
+    trainer = EM.trainer()
+    tagger = trainer.make_tagger().train()
+    batch, objective = trainer.training.batch(torch.arange(len(trainer.training))), []
+    for _ in range(8):
+        logs = torch.cat([part.flatten() for part in tagger.log_probabilities()])
+        total = 0.1 * logs[logs > -math.inf].sum().item()
+        for share in (0.0, 1.0):
+            tagger.lexicon.novel_share = share
+            total += 0.5 * tagger(batch).score(batch.tags, partial=True).sum().item()
+        objective.append(total)
+        tagger.m_step(trainer.expected_counts(tagger, batch), smoothing=0.1)
+    assert all(later >= earlier - 1e-3 for earlier, later in zip(objective, objective[1:]))
+    assert objective[-1] > objective[1] + 1
+
+
 def test_em_learns_from_untagged_text() -> None:
     """Its likelihood of the untagged words rises."""
     tagger, state = Task("hmm", training=bare(Task.training), dev=bare(Task.dev)).run(EM_SETTINGS)

@@ -40,6 +40,8 @@ import eval as evaluation
 from corpus import read_corpus
 from word_features import look_up
 
+LESS_REGULARIZED = {0: "reg 0.1", 32: "d=32 one_hot, reg 0.1"}  # of the figure, by d
+
 Results = dict[str, dict[int, Result]]  # by name and seed
 
 
@@ -51,14 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     summary["probes"] = probes.run(args.quick)
     left_out = [f"{name} left out: {why}" for name in ROWS if (why := absent(name))]
     return script.finish(
-        "closer",
-        args.out,
-        summary,
-        markdown(summary),
-        lambda folder: draw(summary["systems"], folder),
-        left_out,
-        failures,
-    )
+        "closer", args.out, summary, markdown(summary), lambda folder: draw(summary["systems"], folder),
+        left_out, failures,
+    )  # fmt: skip
 
 
 # Running
@@ -267,11 +264,16 @@ def draw(systems: Mapping[str, Any], folder: Path) -> None:
     plots.prepare("closer")
     figure, axes = plots.pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharey=True)
     for axis, d in zip(axes, (0, 32)):
-        for name in ("crf_backprop one_hot", *(f"d={d} {features}" for features in SHOWN)):
+        rows = {name: name for name in ("crf_backprop one_hot", *(f"d={d} {features}" for features in SHOWN))}
+        rows[f"d={d} one_hot, reg 0.1"] = LESS_REGULARIZED[d]
+        for label, name in rows.items():
             of = systems.get(name, {}).get("by_frequency", {})
             points = [(b, 100 * (1 - of[b]["mean"])) for b in BINS if b in of and of[b]["mean"] not in (None, 1.0)]
             if points:
-                axis.plot(*zip(*points), "o-", label=name, markersize=4, linewidth=1)
+                bins, errors = zip(*points)
+                ticks = [name.replace(" or more", "+") for name in bins]
+                line = "--" if name == LESS_REGULARIZED[d] else "-"
+                axis.plot(ticks, errors, f"o{line}", label=label, markersize=4, linewidth=1)
         axis.set(title=f"d = {d}", xlabel="times in ensup", yscale="log")
         axis.grid(alpha=0.25)
         if axis.lines:

@@ -70,15 +70,21 @@ GROUPS: dict[str, Group] = {
         "1/64 hmm + enraw": "endev --model hmm --train part64 enraw",
     }, 3),
     "treebanks": Group("Real corpora", {
-        f"{corpus} {name}": f"{corpus}dev --model {option}"
-        for corpus in ("ewt", "tw", "btc")
-        for name, option in {
-            "hmm": "hmm",
-            "crf_backprop": "crf_backprop",
-            "crf_neural words-50": f"crf_neural --lexicon words-50.txt {HALF}",
-            "crf_neural words-50 + one_hot": f"crf_neural --lexicon words-50.txt --one_hot {HALF}",
-            "crf_neural words-50 + affixes": f"crf_neural --lexicon words-50.txt --affixes {HALF}",
-        }.items()
+        **{
+            f"{corpus} {name}": f"{corpus}dev --model {option}"
+            for corpus in ("ewt", "tw", "btc")
+            for name, option in {
+                "hmm": "hmm",
+                "crf_backprop": "crf_backprop",
+                "crf_neural words-50": f"crf_neural --lexicon words-50.txt {HALF}",
+                "crf_neural words-50 + one_hot": f"crf_neural --lexicon words-50.txt --one_hot {HALF}",
+                "crf_neural words-50 + affixes": f"crf_neural --lexicon words-50.txt --affixes {HALF}",
+            }.items()
+        },
+        **{
+            f"tw crf_neural {name}, reg 0.1": f"twdev --model crf_neural --lexicon words-50.txt {option} {HALF}"
+            for name, option in {"words-50": "--reg 0.1", "words-50 + one_hot": "--one_hot --reg 0.1"}.items()
+        },
     }, 1),
 }  # fmt: skip
 ROWS: dict[str, list[str]] = {name: row.split() for group in GROUPS.values() for name, row in group.rows.items()}
@@ -102,6 +108,8 @@ COMPARED: list[tuple[str, str]] = [
     ("1/64 hmm + enraw", "1/64 hmm"),
     *((f"{corpus} crf_backprop", f"{corpus} hmm") for corpus in ("ewt", "tw", "btc")),
     *((f"{corpus} crf_neural words-50", f"{corpus} crf_backprop") for corpus in ("ewt", "tw", "btc")),
+    *((f"tw crf_neural {name}, reg 0.1", f"tw crf_neural {name}") for name in ("words-50", "words-50 + one_hot")),
+    ("tw crf_neural words-50 + one_hot, reg 0.1", "tw crf_backprop"),
     *(
         (f"{corpus} crf_neural words-50 + {more}", f"{corpus} crf_neural words-50")
         for corpus in ("ewt", "tw", "btc")

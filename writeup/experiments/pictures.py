@@ -38,7 +38,7 @@ WHAT = {  # what each row of the ladder adds
     "crf": "the same, trained for the question",
     "crf_backprop": "the gradient by back-propagation",
     "crf_backprop words-50": "vectors in place of words",
-    "crf_neural d=0": "a layer between words and potentials",
+    "crf_neural d=0": "a layer between words and potentials, and a regularizer",
     "crf_neural d=0 words-50": "both",
     "crf_neural words-50": "and the whole sentence: the biRNN-CRF",
 }

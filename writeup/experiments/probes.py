@@ -35,6 +35,7 @@ from word_vectors import read_lexicon
 FILES = ("words-10.txt", "words-20.txt", "words-50.txt", "syntax-50.txt")
 QUICK = 200  # sentences
 FREQUENT = 100  # times
+COVERAGE = ("corpus", "known, % of tokens", "known without a vector, % of tokens", "of these of one tag, %")
 SLOPES = ("tag frequencies", "mean slope in (46)", "deviation of states", "mean slope in (48)")
 COVERED = ("en", "ewt", "tw", "btc")  # corpora
 
@@ -96,14 +97,16 @@ def neighbours(sentences: Sequence[Sentence], file: str) -> dict[str, float]:
 
 
 def coverage(training: Sequence[Sentence], dev: Sequence[Sentence]) -> dict[str, float]:
-    """Shares of the tokens of dev: known words, and those of them without a vector."""
+    """Of the tokens of dev, known words and those of them without a vector; of the last, those of the commonest tag."""
     rows = dict.fromkeys(read_lexicon(common.LEXICONS / "words-50.txt").words, True)
     counts = Counter(word for s in training for word, tag in zip(s.words, s.tags) if tag is not None)
-    tokens = [word for sentence in dev for word in sentence.words]
-    known = [word for word in tokens if look_up(word, counts)]
+    tokens = [pair for sentence in dev for pair in zip(sentence.words, sentence.tags)]
+    known = [(word, tag) for word, tag in tokens if look_up(word, counts)]
+    without = [tag for word, tag in known if look_up(word, rows) is None]
     return dict(
         known=len(known) / len(tokens),
-        known_without_vector=sum(look_up(word, rows) is None for word in known) / len(tokens),
+        known_without_vector=len(without) / len(tokens),
+        of_one_tag=max(Counter(without).values(), default=0) / max(len(without), 1),
     )
 
 
@@ -149,7 +152,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         for name, of in found["slopes"].items()
     ]
     covered = [
-        [f"{name}dev", f"{100 * of['known']:.1f}", f"{100 * of['known_without_vector']:.1f}"]
+        [f"{name}dev", *(f"{100 * of[share]:.1f}" for share in ("known", "known_without_vector", "of_one_tag"))]
         for name, of in found["coverage"].items()
     ]
     words, tokens = (sum(column) for column in zip(*found["words"].values()))
@@ -163,8 +166,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"\n## Nearest neighbours of word vectors\n\n{common.table(header, rows)}\nThe nearest other word of ensup by "
         f"cosine, and whether its commonest tag is the same. Frequent: at least {FREQUENT} times in ensup.\n"
         "\n## Known words without a vector\n\n"
-        f"{common.table(('corpus', 'known, % of tokens', 'known without a vector, % of tokens'), covered)}"
-        "\nThe vectors are those of words-50.txt.\n"
+        f"{common.table(COVERAGE, covered)}"
+        "\nThe vectors are those of words-50.txt; the tag is the commonest among these tokens.\n"
         "\n## Sigmoids before training\n\n"
         f"{common.table(SLOPES, slopes)}"
         "\nOver the tokens (and tags) of endev; seed 0, default sizes. Slopes in % of the greatest there can be.\n"

@@ -51,7 +51,7 @@ def options(
     parser.add_argument("--only", nargs="+", choices=[*groups, *names], metavar="NAME", help=shown)
     parser.add_argument("--out", type=Path, help="folder for results/ and figures/ (default: writeup/)")
     args = parser.parse_args(arguments)
-    if min(args.seeds or 1, args.jobs if jobs else 1) < 1 or args.seeds == 0:
+    if (args.seeds is not None and args.seeds < 1) or (jobs and args.jobs < 1):
         parser.error(f"--seeds{' and --jobs' if jobs else ''} must be at least 1")
     if args.quick:
         args.seeds = 1

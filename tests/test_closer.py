@@ -24,7 +24,7 @@ import plan as plans
 from corpus import Sentence
 from options import parser
 
-TRAINED = ("1/16 hmm", "d=0 problex, raw")  # in the tests; the others' results are made up
+TRAINED = ("1/16 hmm", "d=0 problex, raw", "hmm, drawn")  # in the tests; the others' results are made up
 
 
 def result_of(out: Path, name: str) -> dict[str, Any]:
@@ -34,10 +34,10 @@ def result_of(out: Path, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", closer_rows.ROWS)
 def test_every_row_is_a_command(name: str, tmp_path: Path) -> None:
     command = closer.job_of(tmp_path, name, 1, quick=False).command
-    args = parser().parse_args(command[command[0] == closer_rows.RAW :])
+    args = parser().parse_args(command[command[0] in closer_rows.CHANGED :])
     assert plans.make_plan(args, *plans.model_argument(args)).settings["seed"] == 1
     assert not {"--save", "-o", "--metrics", "-e"} & set(command)
-    assert (command[0] == closer_rows.RAW) == name.endswith(", raw")
+    assert (command[0] in closer_rows.CHANGED) == name.endswith((", raw", ", drawn"))
 
 
 def test_rows_have_files_of_their_own_and_comparisons_have_rows() -> None:
@@ -161,7 +161,7 @@ def test_the_page_is_what_the_json_says(quick_out: Path, tmp_path: Path, monkeyp
     measured = json.loads((quick_out / "results" / "closer.json").read_text(encoding="utf-8"))["probes"]
     monkeypatch.setattr(closer.probes, "run", lambda quick: measured)
     monkeypatch.setattr(common, "run_tag", no_run)
-    monkeypatch.setattr(closer, "run_raw", no_run)
+    monkeypatch.setattr(closer, "run_changed", no_run)
     monkeypatch.setattr(closer, "absent", lambda name: None)
     assert closer.main(["--out", str(tmp_path)]) == 0
     summary = json.loads((tmp_path / "results" / "closer.json").read_text(encoding="utf-8"))

@@ -33,7 +33,7 @@ import plots
 import probes
 import runs
 import script
-from closer_rows import BINS, COMPARED, GROUPS, RAW, ROWS, SHOWN, absent, bin_of, group_of
+from closer_rows import BINS, CHANGED, COMPARED, GROUPS, RAW, ROWS, SHOWN, absent, bin_of, group_of
 from runs import Job, Result, comparison_row, over_seeds, spread
 
 import eval as evaluation
@@ -89,13 +89,17 @@ def existing(folder: Path, seeds: int, quick: bool) -> Results:
 
 def make_result(job: Job, jobs: int, threads: int, work: Path) -> None:
     """Train and measure one row with one seed, words counted by their frequency in its tagged training text."""
-    raw, command = job.command[0] == RAW, job.command[job.command[0] == RAW :]
+    change = next((change for change in CHANGED if job.command[0] == change), None)
+    command = job.command[change is not None :]
     for word in command:
         if part := answers.PART.fullmatch(word):
             answers.make_part(work / word, int(part[1]))
     load = common.load()
     arguments = [*command, "--compile", "--threads", str(threads)]
-    run = (run_raw if raw else common.run_tag)(arguments, work, job.path.stem)
+    if change:
+        run = run_changed(change, arguments, work, job.path.stem)
+    else:
+        run = common.run_tag(arguments, work, job.path.stem)
     gold = read_corpus(common.find(command[0], work, common.DATA))
     tagging = [sentence.tags for sentence in read_corpus(run.output)]
     training = [read_corpus(common.find(Path(name).name, work, common.DATA)) for name in run.metrics["train"]]
@@ -118,24 +122,28 @@ def make_result(job: Job, jobs: int, threads: int, work: Path) -> None:
         file.unlink()
 
 
-def run_raw(arguments: Sequence[str], folder: Path, stem: str) -> common.Run:
-    """As common.run_tag, with tag frequencies as they are."""
+def run_changed(change: str, arguments: Sequence[str], folder: Path, stem: str) -> common.Run:
+    """As common.run_tag, with one thing as CHANGED says."""
     files = ["--save", f"{stem}.model", "-o", f"{stem}.output", "-e", f"{stem}.eval", "--metrics", f"{stem}.json"]
     process = multiprocessing.get_context("spawn").Process(
-        target=be_raw_tag, args=(folder, [*arguments, *files, "--quiet"])
+        target=be_changed_tag, args=(change, folder, [*arguments, *files, "--quiet"])
     )
     process.start()
     process.join()
     if process.exitcode:
-        raise common.RunError(f"raw tag.py {' '.join(arguments)}: exit status {process.exitcode}")
+        raise common.RunError(f"{change} tag.py {' '.join(arguments)}: exit status {process.exitcode}")
     return common.Run(common.read_json(folder / f"{stem}.json") or {}, folder / f"{stem}.output", None)
 
 
-def be_raw_tag(folder: Path, arguments: list[str]) -> None:
+def be_changed_tag(change: str, folder: Path, arguments: list[str]) -> None:
     import lexicon
     import tag
+    import training
 
-    lexicon.standardized = lambda rows: rows
+    if change == RAW:
+        lexicon.standardized = lambda rows: rows
+    else:  # the lexicon throws the coin
+        training.Trainer.expected_counts = lambda trainer, tagger, batch: tagger.e_step(batch)[0]
     os.chdir(folder)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         status = tag.main(arguments)
@@ -215,7 +223,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
     parts.append("\n## Commands\n\n")
     parts.append(common.table(("row", "command"), ((n, f"`{s['command']}`") for n, s in systems.items()), left=2))
     parts.append(
-        "\n`part16` is every 16th sentence of ensup. `raw`: tag frequencies are not standardized. Measured on "
+        "\n`part16` is every 16th sentence of ensup. `raw`: tag frequencies are not standardized. `drawn`: a word that "
+        "occurs once is OOV with a chance of one half, in place of half of its count. Measured on "
         f"{'; '.join(summary['machines'])}, with --compile.\n"
     )
     return "".join(parts)

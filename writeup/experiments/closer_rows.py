@@ -8,7 +8,8 @@ from typing import NamedTuple
 import answers_rows
 
 NEURAL, HALF = answers_rows.NEURAL, answers_rows.HALF
-RAW = "raw"  # before a command: its tag frequencies are not standardized
+# Before a command: its tag frequencies are not standardized; its HMM draws which words that occur once are OOV.
+RAW, DRAWN = CHANGED = "raw", "drawn"
 EPOCH = 7289  # sentences of ensup and enraw together
 # Words by how often they occur in tagged training text: the least number of times of each bin.
 BINS = {"never": 0, "once": 1, "2-9": 2, "10-99": 10, "100-999": 100, "1000 or more": 1000}
@@ -58,6 +59,9 @@ GROUPS: dict[str, Group] = {
         "d=0 problex, raw": f"{RAW} {NEURAL} --rnn_dim 0 --problex",
         "d=32 problex, raw": f"{RAW} {NEURAL} --problex",
     }),
+    "counts": Group("Words that occur once, counted by the fall of a coin", {
+        "hmm, drawn": f"{DRAWN} endev --model hmm",
+    }, 3),
     "EM": Group("Untagged text: EM with enraw", {
         "hmm": "endev --model hmm",
         **{
@@ -103,6 +107,7 @@ COMPARED: list[tuple[str, str]] = [
     ("words-10, emission_features 256", "words-10"),
     ("words-10, emission_features 1024", "words-10, emission_features 256"),
     ("words-10 + one_hot", "words-10"),
+    ("hmm", "hmm, drawn"),
     ("hmm + enraw, 10 iterations", "hmm"),
     ("1/16 hmm + enraw", "1/16 hmm"),
     ("1/64 hmm + enraw", "1/64 hmm"),

@@ -17,6 +17,7 @@ WORDS = f"{NEURAL} --lexicon words-50.txt"
 BASE = "words-50"  # the row that the others of questions 20 and 21 vary in one thing
 RULE = "--reg 0.1 --lr 0.02 --batch_size 8 --max_steps 15000 --eval_interval 3000 --restarts 4"  # as in artificial.py
 PTB = f"ptbdev --model crf_neural --lexicon words-50.txt {HALF}"
+PTB_LONG = PTB.replace(HALF, "--max_steps 180000")
 PARTS = (16, 8, 4, 2)
 FEATURES = {
     "one_hot": "--one_hot",
@@ -84,6 +85,8 @@ GROUPS: dict[str, Group] = {
         "ptbsup": f"{PTB} --train ptbsup",
         "ewtsup": f"{PTB} --train ewtsup",
         "ptbsup + ewtsup": f"{PTB} --train ptbsup ewtsup",
+        "ptbsup, four times as long": f"{PTB_LONG} --train ptbsup",
+        "ptbsup + ewtsup, four times as long": f"{PTB_LONG} --train ptbsup ewtsup",
     }, 1),
     "stationary": Group("Question 25: the stationary CRF with these features", {
         f"crf_backprop {name}": f"endev --model crf_backprop {option}" for name, option in FEATURES.items()
@@ -103,6 +106,8 @@ COMPARED: list[tuple[str, str, str]] = [
     *((f"{d} words-50", f"{d} syntax-50", "all") for d in ("d=0", "d=32")),
     *((f"{d} problex", f"{d} {other}", "known") for d in ("d=0", "d=32") for other in ("one_hot", "words-50")),
     *((f"d=32 {features}", f"d=0 {features}", words) for features in FEATURES for words in ("known", "novel")),
+    ("ptbsup", "ptbsup + ewtsup", "all"),
+    ("ptbsup + ewtsup, four times as long", "ptbsup, four times as long", "all"),
     ("d=32 words-50 + problex", "d=32 words-50", "all"),
     ("d=32 words-50 + problex", "d=32 problex", "all"),
 ]

@@ -65,6 +65,10 @@ class HiddenMarkovModel(Tagger):
         noise = Counts(torch.rand(k), torch.rand(k, k), torch.rand(k), torch.rand(V, k))
         self.m_step(noise, smoothing=1.0)
 
+    def start_from(self, hmm: HiddenMarkovModel) -> None:
+        """Take over the probabilities of an HMM of the same words and tags."""
+        self.load_state_dict(hmm.state_dict())
+
     @property
     def vocabulary(self) -> list[str]:
         """The words that the rows of `emission` stand for."""

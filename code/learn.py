@@ -167,7 +167,9 @@ def train(args: argparse.Namespace, job: Job, sentences: list[Sentence]) -> Tagg
     settings = Settings(**{"restarts": DEFAULT_RESTARTS if small else 0, **plan.settings})
     if (settings.loss == "viterbi_error" or not model.generative) and not (watched.tags >= 0).any():
         raise InputError(f"{which}: no tag in it that was seen in training, so nothing to watch; say --dev NAME")
-    hmm = count_hmm(plan, training, watched, tagset, lexicon, settings) if plan.init else None
+    hmm = None
+    if plan.init or (model.trained_by == "counts" and initial is None and partly_tagged(training)):
+        hmm = count_hmm(plan, training, watched, tagset, lexicon, settings)
 
     def make_tagger() -> Tagger:
         if initial is not None:
@@ -203,15 +205,21 @@ def count_hmm(
     plan: Plan, training: list[Sentence], watched: IntegerizedCorpus, tagset: Integerizer, lexicon: Lexicon,
     settings: Settings,
 ) -> Tagger:  # fmt: skip
-    """The HMM that --init hmm begins with: smoothed counts of the sentences that are tagged throughout."""
+    """The HMM that --init hmm and EM begin with: smoothed counts of the sentences that are tagged throughout."""
     tagged = [sentence for sentence in training if None not in sentence.tags]
     if not tagged:
         raise InputError(f"{' '.join(plan.train)}: --init hmm: no sentence in it that is tagged throughout")
     corpus = IntegerizedCorpus(tagged, lexicon.vocab, tagset, training=True)
     hmm = tagger_class("hmm")(tagset, lexicon, unigram=plan.sizes.get("unigram", False))
     return Trainer(
-        lambda: hmm, corpus, watched, Settings(smoothing=settings.smoothing, seed=settings.seed), quiet=True
+        lambda: hmm, corpus, watched, Settings(smoothing=settings.smoothing or Settings.smoothing), quiet=True
     ).run()
+
+
+def partly_tagged(training: Sequence[Sentence]) -> bool:
+    """Whether EM has something to learn, and tags to begin with: it starts from noise where there are none."""
+    whole = sum(None not in sentence.tags for sentence in training)
+    return 0 < whole < len(training)
 
 
 @contextmanager

@@ -252,12 +252,14 @@ class Trainer:
 
     def expected_counts(self, tagger: Tagger, batch: Batch) -> Counts:
         """Of a batch, words that occur once half as themselves and half as OOV: what drawing them would come to."""
+        lexicon, half = tagger.lexicon, SINGLETONS_AS_NOVEL
         found = []
-        for share in (0.0, 1.0):
-            tagger.lexicon.novel_share = share
+        for share in (0.0, 1.0) if 1 in lexicon.training_counts.values() else (0.0,):
+            lexicon.novel_share = share
             found.append(tagger.e_step(batch)[0])
-        tagger.lexicon.novel_share = half = SINGLETONS_AS_NOVEL
-        return Counts(*((1 - half) * known + half * novel for known, novel in zip(*found)))
+        lexicon.novel_share = half
+        known, novel = found[0], found[-1]
+        return Counts(*((1 - half) * one + half * other for one, other in zip(known, novel)))
 
     def remember(self, tagger: Tagger, optimizer: torch.optim.Optimizer | None, order: list[Tensor]) -> None:
         """Put all that the loop holds into the state."""

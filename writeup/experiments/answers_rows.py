@@ -101,15 +101,24 @@ GROUPS: dict[str, Group] = {
 ROWS: dict[str, list[str]] = {name: row.split() for group in GROUPS.values() for name, row in group.rows.items()}
 # A, B, and the words on which A is expected to be better (question 26; `all` for question 25).
 COMPARED: list[tuple[str, str, str]] = [
+    *((f"crf_backprop {features}", "crf_backprop one_hot", "all") for features in FEATURES if features != "one_hot"),
     *((f"{model} {features}", "crf_backprop one_hot", "all") for model in ("d=0", "d=32") for features in FEATURES),
+    *((f"d=0 {features}", f"crf_backprop {features}", "all") for features in FEATURES if features != "one_hot"),
     *((f"{d} words-50", f"{d} {other}", "seen") for d in ("d=0", "d=32") for other in ("one_hot", "problex")),
     *((f"{d} words-50", f"{d} syntax-50", "all") for d in ("d=0", "d=32")),
     *((f"{d} problex", f"{d} {other}", "known") for d in ("d=0", "d=32") for other in ("one_hot", "words-50")),
     *((f"d=32 {features}", f"d=0 {features}", words) for features in FEATURES for words in ("known", "novel")),
     ("ptbsup", "ptbsup + ewtsup", "all"),
     ("ptbsup + ewtsup, four times as long", "ptbsup, four times as long", "all"),
-    ("d=32 words-50 + problex", "d=32 words-50", "all"),
-    ("d=32 words-50 + problex", "d=32 problex", "all"),
+    ("d=32 words-50", "d=32 one_hot", "known"),
+    *(
+        (f"{d} words-50 + problex", f"{d} {other}", "all")
+        for d in ("d=0", "d=32")
+        for other in ("words-50", "problex", "one_hot")
+    ),
+    *((f"d=0 {a}", f"d=0 {b}", "all") for a, b in (("words-50", "problex"), ("problex", "one_hot"))),
+    *(("d=32 words-50 + affixes", f"d=32 words-50 + {other}", "all") for other in ("problex", "problex + affixes")),
+    ("emission_features 256", "words-50", "all"),
 ]
 
 

@@ -24,6 +24,7 @@ import plan as plans
 from corpus import Sentence
 from options import parser
 
+SEEDS = {name: group.seeds for group in closer_rows.GROUPS.values() for name in group.rows}
 TRAINED = ("1/16 hmm", "d=0 problex, raw", "hmm, drawn")  # in the tests; the others' results are made up
 
 
@@ -100,6 +101,18 @@ def test_slopes_are_those_of_the_model_itself(monkeypatch: pytest.MonkeyPatch) -
     assert found["states"] == pytest.approx(states.std(dim=0).mean().item(), rel=1e-4)
 
 
+def test_the_coverage_of_a_corpus_that_is_gone_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are shipped, fetched corpora are not: the page must not lose what was measured of them."""
+    (tmp_path / "words-50.txt").write_text("1 1\nthe\t1\n", encoding="utf-8")
+    for part in ("sup", "dev"):
+        (tmp_path / f"en{part}").write_text("the/D cat/N\n", encoding="utf-8")
+    monkeypatch.setattr(common, "LEXICONS", tmp_path)
+    monkeypatch.setattr(common, "DATA", tmp_path)
+    earlier = {"tw": {"known": 0.5}, "en": {"known": 0.25}}
+    found = probes.coverages(["words-50.txt"], earlier)
+    assert list(found) == ["en", "tw"] and found["tw"] == earlier["tw"] and found["en"]["known"] == 1.0
+
+
 def test_coverage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of `The cat sat on mats`, `The`, `sat` and `on` are known, as `the` is; `sat` has no vector."""
     (tmp_path / "words-50.txt").write_text("2 1\nthe\t1\non\t2\n", encoding="utf-8")
@@ -152,14 +165,14 @@ def test_what_is_there_is_not_run_again(quick_out: Path, monkeypatch: pytest.Mon
 def test_the_page_is_what_the_json_says(quick_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With results of all rows, made up from a real one."""
     for name in closer_rows.ROWS:
-        for seed in range(closer_rows.group_of(name).seeds):
+        for seed in range(SEEDS[name]):
             result = copy.deepcopy(result_of(quick_out, TRAINED[0]))
             job = closer.job_of(tmp_path / "results" / "closer", name, seed, quick=False)
             result.update(command=job.command)
             result["by_frequency"]["once"][0] = seed
             common.write_json(job.path, result)
     measured = json.loads((quick_out / "results" / "closer.json").read_text(encoding="utf-8"))["probes"]
-    monkeypatch.setattr(closer.probes, "run", lambda quick: measured)
+    monkeypatch.setattr(closer.probes, "run", lambda quick, earlier: measured)
     monkeypatch.setattr(common, "run_tag", no_run)
     monkeypatch.setattr(closer, "run_changed", no_run)
     monkeypatch.setattr(closer, "absent", lambda name: None)

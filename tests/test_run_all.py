@@ -86,7 +86,7 @@ def test_runs_that_are_there_are_not_missing(tmp_path: Path, monkeypatch: pytest
     job = experiments.closer.job_of(tmp_path / "closer", "hmm", 1, False)
     common.write_json(job.path, dict(command=job.command))
     assert [row for row, done in of["closer"]() if done] == ["hmm"]
-    assert sum(row == "hmm" for row, _ in of["closer"]()) == closer_rows.group_of("hmm").seeds
+    assert sum(row == "hmm" for row, _ in of["closer"]()) == closer_rows.GROUPS["EM"].seeds
 
 
 def test_it_goes_on_after_a_failure_and_names_it(

@@ -33,7 +33,7 @@ import answers_figures
 import numpy as np
 import runs
 import script
-from answers_rows import COMPARED, GROUPS, ROWS, Group, absent, group_of
+from answers_rows import COMPARED, GROUPS, ROWS, Group, absent
 from runs import CATEGORIES, Job, Result, of_seeds, over_seeds, spread
 
 import eval as evaluation
@@ -49,17 +49,11 @@ Results = dict[str, dict[int, Result]]  # by name and seed
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = script.options("answers", __doc__, arguments, ROWS, GROUPS, which=script.AT_MOST)
-    asked = [name for chosen in args.only or GROUPS for name in (GROUPS[chosen].rows if chosen in GROUPS else [chosen])]
-    wanted = [
-        job_of(args.folder, name, seed, args.quick)
-        for seed in range(args.seeds)
-        for name in asked
-        if seed < group_of(name).seeds and not absent(name)
-    ]
+    wanted = wanted_jobs(args.folder, args.only, args.seeds, args.quick)
     failures = runs.run_missing("answers", wanted, args.quick, args.jobs, make_result)
     results = existing(args.folder, args.seeds, args.quick)
     summary = summarize(results, args.quick)
-    left_out = [f"{name} left out: {why}" for name in asked if (why := absent(name))]
+    left_out = [f"{name} left out: {why}" for name in summary["missing"] if (why := absent(name))]
     return script.finish(
         "answers", args.out, summary, markdown(summary), lambda folder: answers_figures.draw(summary, results, folder),
         left_out, failures,
@@ -69,19 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # Running
 
 
+def wanted_jobs(folder: Path, only: Sequence[str] | None, seeds: int, quick: bool) -> list[Job]:
+    """What is to be there, seed 0 of all rows first."""
+    return runs.wanted_of(GROUPS, only, seeds, lambda name, seed: job_of(folder, name, seed, quick), absent)
+
+
 def job_of(folder: Path, name: str, seed: int, quick: bool) -> Job:
     return runs.seeded(folder, name, ROWS[name], seed, quick)
 
 
 def existing(folder: Path, seeds: int, quick: bool) -> Results:
     """The results that were made by the commands of today."""
-    found: Results = {}
-    for name in ROWS:
-        of = {seed: job_of(folder, name, seed, quick).result() for seed in range(min(seeds, group_of(name).seeds))}
-        present = {seed: result for seed, result in of.items() if result}
-        if present:
-            found[name] = present
-    return found
+    return runs.results_of(GROUPS, seeds, lambda name, seed: job_of(folder, name, seed, quick))
 
 
 def make_result(job: Job, jobs: int, threads: int, work: Path) -> None:

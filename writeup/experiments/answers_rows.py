@@ -122,10 +122,6 @@ COMPARED: list[tuple[str, str, str]] = [
 ]
 
 
-def group_of(name: str) -> Group:
-    return next(group for group in GROUPS.values() if name in group.rows)
-
-
 def absent(name: str) -> str | None:
     """Why a row cannot be run here, if it cannot."""
     return missing_file(ROWS[name])

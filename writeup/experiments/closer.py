@@ -33,7 +33,7 @@ import plots
 import probes
 import runs
 import script
-from closer_rows import BINS, CHANGED, COMPARED, GROUPS, RAW, ROWS, SHOWN, absent, bin_of, group_of
+from closer_rows import BINS, CHANGED, COMPARED, GROUPS, RAW, ROWS, SHOWN, absent, bin_of
 from runs import Job, Result, comparison_row, over_seeds, spread
 
 import eval as evaluation
@@ -50,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = wanted_jobs(args.folder, args.only, args.seeds, args.quick)
     failures = runs.run_missing("closer", wanted, args.quick, args.jobs, make_result)
     summary = summarize(existing(args.folder, args.seeds, args.quick), args.quick)
-    summary["probes"] = probes.run(args.quick)
-    left_out = [f"{name} left out: {why}" for name in ROWS if (why := absent(name))]
+    earlier = common.read_json(args.out / "results" / "closer.json") or {}
+    summary["probes"] = probes.run(args.quick, earlier.get("probes", {}) if earlier.get("quick") == args.quick else {})
+    left_out = [f"{name} left out: {why}" for name in summary["missing"] if (why := absent(name))]
     return script.finish(
         "closer", args.out, summary, markdown(summary), lambda folder: draw(summary["systems"], folder),
         left_out, failures,
@@ -63,13 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def wanted_jobs(folder: Path, only: Sequence[str] | None, seeds: int, quick: bool) -> list[Job]:
     """What is to be there, seed 0 of all rows first."""
-    asked = [name for chosen in only or GROUPS for name in (GROUPS[chosen].rows if chosen in GROUPS else [chosen])]
-    return [
-        job_of(folder, name, seed, quick)
-        for seed in range(seeds)
-        for name in asked
-        if seed < group_of(name).seeds and not absent(name)
-    ]
+    return runs.wanted_of(GROUPS, only, seeds, lambda name, seed: job_of(folder, name, seed, quick), absent)
 
 
 def job_of(folder: Path, name: str, seed: int, quick: bool) -> Job:
@@ -78,13 +73,7 @@ def job_of(folder: Path, name: str, seed: int, quick: bool) -> Job:
 
 def existing(folder: Path, seeds: int, quick: bool) -> Results:
     """The results that were made by the commands of today."""
-    found: Results = {}
-    for name in ROWS:
-        of = {seed: job_of(folder, name, seed, quick).result() for seed in range(min(seeds, group_of(name).seeds))}
-        present = {seed: result for seed, result in of.items() if result}
-        if present:
-            found[name] = present
-    return found
+    return runs.results_of(GROUPS, seeds, lambda name, seed: job_of(folder, name, seed, quick))
 
 
 def make_result(job: Job, jobs: int, threads: int, work: Path) -> None:

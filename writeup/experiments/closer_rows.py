@@ -127,10 +127,6 @@ def bin_of(count: int) -> str:
     return list(BINS)[bisect.bisect_right(list(BINS.values()), count) - 1]
 
 
-def group_of(name: str) -> Group:
-    return next(group for group in GROUPS.values() if name in group.rows)
-
-
 def absent(name: str) -> str | None:
     """Why a row cannot be run here, if it cannot."""
     return answers_rows.missing_file(ROWS[name])

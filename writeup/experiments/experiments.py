@@ -94,9 +94,9 @@ def of_search() -> Iterator[tuple[str, bool]]:
 
 def of_rows(module: Any, name: str) -> Iterator[tuple[str, bool]]:
     """answers.py and closer.py."""
-    for row in module.ROWS:
-        if not module.absent(row):
-            for seed in range(module.group_of(row).seeds):
+    for group in module.GROUPS.values():
+        for row in group.rows:
+            for seed in range(0 if module.absent(row) else group.seeds):
                 yield row, module.job_of(RESULTS / name, row, seed, False).result() is not None
 
 

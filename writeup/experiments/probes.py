@@ -40,19 +40,19 @@ SLOPES = ("tag frequencies", "mean slope in (46)", "deviation of states", "mean 
 COVERED = ("en", "ewt", "tw", "btc")  # corpora
 
 
-def run(quick: bool) -> dict[str, Any]:
-    """All that `markdown` shows."""
+def run(quick: bool, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """All that `markdown` shows.
+
+    Args:
+        earlier: what this found before; of a corpus that is no longer there, its coverage is taken from it.
+    """
     sentences = read_corpus(common.DATA / "ensup")[: QUICK if quick else None]
     dev = read_corpus(common.DATA / "endev")[: QUICK if quick else None]
     present = [name for name in FILES if (common.LEXICONS / name).exists()]
     return dict(
         words=words_by_frequency(sentences),
         neighbours={name: neighbours(sentences, name) for name in present},
-        coverage={
-            name: coverage(*(read_corpus(common.DATA / f"{name}{part}") for part in ("sup", "dev")))
-            for name in COVERED
-            if "words-50.txt" in present and (common.DATA / f"{name}sup").exists()
-        },
+        coverage=coverages(present, earlier.get("coverage", {})),
         slopes={name: slopes(sentences, dev, name == "standardized") for name in ("raw", "standardized")},
     )
 
@@ -94,6 +94,15 @@ def neighbours(sentences: Sequence[Sentence], file: str) -> dict[str, float]:
         of_tokens=sum(count for count, right in zip(tokens, same) if right) / sum(tokens),
         of_frequent=sum(same[number] for number in often) / len(often) if often else None,
     )
+
+
+def coverages(lexicons: Sequence[str], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """By corpus; what was found earlier, of a corpus that is not there."""
+    found = {name: earlier[name] for name in COVERED if name in earlier}
+    for name in COVERED if "words-50.txt" in lexicons else ():
+        if (common.DATA / f"{name}sup").exists():
+            found[name] = coverage(*(read_corpus(common.DATA / f"{name}{part}") for part in ("sup", "dev")))
+    return {name: found[name] for name in COVERED if name in found}
 
 
 def coverage(training: Sequence[Sentence], dev: Sequence[Sentence]) -> dict[str, float]:

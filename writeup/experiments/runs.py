@@ -53,6 +53,37 @@ def seeded(folder: Path, name: str, row: Sequence[str], seed: int, quick: bool) 
     return Job(folder / f"{stem}-{seed}.json", [*row, "--seed", str(seed), *(QUICK if quick else [])])
 
 
+def wanted_of(
+    groups: Mapping[str, Any], only: Sequence[str] | None, seeds: int, job_of: Callable[[str, int], Job],
+    absent: Callable[[str], str | None],
+) -> list[Job]:  # fmt: skip
+    """The runs of groups of rows, each with `rows` and `seeds`: seed 0 of all rows first.
+
+    Args:
+        only: names of groups and of rows; None for all.
+        seeds: at most so many of each row.
+        job_of: the run of a row with a seed.
+        absent: why a row cannot be run, if it cannot.
+    """
+    seeds_of = {name: group.seeds for group in groups.values() for name in group.rows}
+    names = [name for chosen in only or groups for name in (groups[chosen].rows if chosen in groups else [chosen])]
+    here = [name for name in names if not absent(name)]
+    return [job_of(name, seed) for seed in range(seeds) for name in here if seed < seeds_of[name]]
+
+
+def results_of(
+    groups: Mapping[str, Any], seeds: int, job_of: Callable[[str, int], Job]
+) -> dict[str, dict[int, Result]]:
+    """The results that were made by the commands of today, by row and seed; arguments as those of `wanted_of`."""
+    found: dict[str, dict[int, Result]] = {}
+    for group in groups.values():
+        for name in group.rows:
+            of = {seed: job_of(name, seed).result() for seed in range(min(seeds, group.seeds))}
+            if present := {seed: result for seed, result in of.items() if result}:
+                found[name] = present
+    return found
+
+
 # Making them
 
 

@@ -16,11 +16,10 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from searcher import Part, Point, Searcher, spaced
+from searcher import Point, Searcher, spaced
 from torch import Tensor
 
 from chain import LinearChain
-from corpus import IntegerizedCorpus, Sentence
 from decoders.gradient_descent import START, Settings
 from decoders.relaxation import Relaxation, finite
 
@@ -34,10 +33,8 @@ TUNED_ON = 100  # sentences of the tuning corpus at most
 def measure(searcher: Searcher, own: str) -> dict[str, Any]:
     """Of both ways a point for each number of iterations; no network takes part."""
     counts, steps = (QUICK_COUNTS, STEPS[:1]) if searcher.quick else (COUNTS, STEPS)
-    tune, test = (
-        in_order(searcher, spaced(searcher.tune_sentences, TUNED_ON)),
-        in_order(searcher, searcher.test_sentences),
-    )
+    tune = searcher.part(spaced(searcher.tune_sentences, TUNED_ON), in_order=BATCH)
+    test = searcher.part(searcher.test_sentences, in_order=BATCH)
     found: dict[str, list[Point]] = {"cleared": [], "carried": []}
     for way, points in found.items():
         for count in counts:
@@ -46,15 +43,6 @@ def measure(searcher: Searcher, own: str) -> dict[str, Any]:
             tags = descend(test.chains, step, count, way == "carried")
             points.append(searcher.point(test, tags, None, iterations=count, step=step))
     return dict(sentences=len(test.corpus), tuned_on=len(tune.corpus), points=found)
-
-
-@torch.no_grad()
-def in_order(searcher: Searcher, sentences: list[Sentence]) -> Part:
-    """Batches of ten sentences, as they follow each other."""
-    corpus = IntegerizedCorpus(sentences, searcher.tagger.lexicon.vocab, searcher.tagger.tagset)
-    numbers = list(torch.arange(len(corpus)).split(BATCH))
-    batches = [corpus.batch(part) for part in numbers]
-    return Part(corpus, numbers, batches, [searcher.tagger(batch).detach() for batch in batches])
 
 
 @torch.no_grad()

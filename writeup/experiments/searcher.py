@@ -72,9 +72,10 @@ class Searcher:
         self.spans = evaluation.is_span_task(self.names)
 
     @torch.no_grad()
-    def part(self, sentences: list[Sentence]) -> Part:
+    def part(self, sentences: list[Sentence], in_order: int | None = None) -> Part:
+        """Batches of sentences of like length, or of so many as they follow each other."""
         corpus = IntegerizedCorpus(sentences, self.tagger.lexicon.vocab, self.tagger.tagset)
-        numbers = corpus.by_length(SIZE)
+        numbers = list(torch.arange(len(corpus)).split(in_order)) if in_order else corpus.by_length(SIZE)
         batches = [corpus.batch(part) for part in numbers]
         return Part(corpus, numbers, batches, [self.tagger(batch).detach() for batch in batches])
 
